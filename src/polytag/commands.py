@@ -1,0 +1,89 @@
+"""The shell around each command: where the configs are, and how a mistake of the user's is reported."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import hydra
+from dotenv import load_dotenv
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from polytag.errors import UserError
+
+QUOTING = (
+    "Put a value with special characters (spaces, = ( ) ' & # or letters beyond ASCII) into single quotes, and the whole "
+    "argument into the shell's double quotes: \"run='logs/my run (1)'\"."
+)
+
+
+def conf_dir() -> Path:
+    """Return the folder of the configs: beside the sources in a clone, inside the package in a wheel."""
+    clone = Path(__file__).resolve().parents[2] / "conf"
+    return clone if (clone / "train.yaml").is_file() else Path(__file__).resolve().parent / "conf"
+
+
+def command(
+    name: str, before: Callable[[Sequence[str]], None] | None = None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Turn a function of a config into a console command with `conf/<name>.yaml`.
+
+    What the function returns is the objective of a sweep, except a plain integer, which is the exit code of a single
+    run. A `UserError` becomes one line on stderr and exit code 2; in a sweep it stays an exception, because leaving the
+    process would end the other jobs too. `POLYTAG_DEBUG=1` shows the traceback instead.
+
+    Args:
+        name: Name of the config.
+        before: Called with the command line's overrides before Hydra composes the config.
+    """
+
+    def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @wraps(run)
+        def task(config: DictConfig) -> Any:
+            single = HydraConfig.get().mode == RunMode.RUN
+            try:
+                result = run(config)
+            except Exception as error:
+                mistake = _user_error_in(error)
+                if mistake is None or not single or os.environ.get("POLYTAG_DEBUG"):
+                    raise
+                _exit_with(str(mistake))
+            if single and type(result) is int:
+                sys.exit(result)
+            return result
+
+        def main() -> None:
+            load_dotenv(Path(".env"))
+            overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
+            try:
+                OverridesParser.create().parse_overrides(overrides)
+                if before is not None:
+                    before(overrides)
+            except OverrideParseException as error:
+                _exit_with(f"{str(error).splitlines()[0]} in {error.override!r}. {QUOTING}")
+            except UserError as error:
+                _exit_with(str(error))
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
+
+        return main
+
+    return decorate
+
+
+def _user_error_in(error: BaseException) -> UserError | None:
+    """Return the user's mistake inside an exception that a library has wrapped around it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, UserError):
+        seen = seen.__cause__
+    return seen
+
+
+def _exit_with(message: str) -> None:
+    print(f"Error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,118 @@
+"""Rows of a label table as samples: uint8 image, multi-hot target, row number. And the order in which they come."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from polytag.data.label_table import LabelTable
+from polytag.data.transforms import Augmentation
+
+
+class SampleKey(NamedTuple):
+    """Which sample, and where in the training: all that its augmentation depends on besides the run's seed."""
+
+    epoch: int
+    position: int  # in the epoch, over all ranks
+    row: int
+
+
+class Sample(NamedTuple):
+    """One sample, before it joins a batch."""
+
+    image: torch.Tensor  # (H, W, 3) uint8
+    target: torch.Tensor  # (L,) uint8
+    row: int
+
+
+class Batch(NamedTuple):
+    """What reaches the device."""
+
+    images: torch.Tensor  # (B, 3, H, W) uint8, channels last in memory
+    targets: torch.Tensor  # (B, L) uint8
+    rows: torch.Tensor  # (B,) int64, row numbers in the table of this split
+
+
+class ImageDataset(Dataset[Sample]):
+    """A label table as a map from sample keys to samples.
+
+    Args:
+        table: The rows of one split.
+        augmentation: What is done to each image.
+        seed: The run's seed, for random augmentation; None for fixed transforms.
+    """
+
+    def __init__(self, table: LabelTable, augmentation: Augmentation, seed: int | None = None) -> None:
+        self.table = table
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, key: SampleKey) -> Sample:
+        """Read, decode and transform one image.
+
+        Raises:
+            UserError: The file is missing or damaged.
+        """
+        image = self.table.decoder.read(self.table.paths[key.row])
+        seeds = None if self.seed is None else (self.seed, *key)
+        return Sample(
+            torch.from_numpy(self.augmentation(image, seeds)), torch.from_numpy(self.table.targets[key.row]), key.row
+        )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples. The images stay height x width x channel in memory: what `channels_last` wants, without a copy."""
+    return Batch(
+        torch.stack([sample.image for sample in samples]).permute(0, 3, 1, 2),
+        torch.stack([sample.target for sample in samples]),
+        torch.tensor([sample.row for sample in samples]),
+    )
+
+
+class TrainSampler(Sampler[SampleKey]):
+    """A new order each epoch, shared out among the ranks.
+
+    The order depends on seed and epoch alone, so any number of workers and ranks sees the same samples. A last batch
+    of one image is left out, because batch normalisation cannot train on it.
+    """
+
+    def __init__(self, rows: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.rows, self.seed, self.rank, self.world_size = rows, seed, rank, world_size
+        self.epoch = 0
+        count = -(-rows // world_size)
+        self.count = count - 1 if count % batch_size == 1 and count > 1 else count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
+        for position in range(self.rank, self.count * self.world_size, self.world_size):
+            # Past the end the order starts again, so that all ranks have equally many.
+            yield SampleKey(self.epoch, position, int(order[position % self.rows]))
+
+
+class EvaluationSampler(Sampler[SampleKey]):
+    """All rows in order, shared out among the ranks; padded so that all ranks have equally many.
+
+    Whoever gathers the outputs drops the repeated rows by their number.
+    """
+
+    def __init__(self, rows: int, rank: int = 0, world_size: int = 1) -> None:
+        self.rows, self.rank, self.world_size = rows, rank, world_size
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.world_size)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        for position in range(self.rank, len(self) * self.world_size, self.world_size):
+            yield SampleKey(0, position, position % self.rows)

@@ -1,0 +1,58 @@
+"""Numbers about a label table: what is in it, and what a training should be told about it at the start."""
+
+import numpy as np
+import numpy.typing as npt
+
+from polytag.data.label_table import TEST, TRAIN, UNASSIGNED, VAL, LabelTable
+from polytag.errors import first_few
+
+
+def label_counts(table: LabelTable) -> npt.NDArray[np.int64]:
+    """Return ``(L,)`` how many images have each label."""
+    return np.asarray(table.targets.sum(0, dtype=np.int64))
+
+
+def labels_per_image(table: LabelTable) -> npt.NDArray[np.int64]:
+    """Return how many images have 0, 1, 2, ... labels, up to the largest number that occurs."""
+    return np.bincount(table.targets.sum(1, dtype=np.int64)).astype(np.int64)
+
+
+def cooccurrence(table: LabelTable) -> npt.NDArray[np.int64]:
+    """Return ``(L, L)`` how many images have both labels; the diagonal is the label counts."""
+    targets = table.targets.astype(np.float64)  # whole numbers stay exact, and BLAS multiplies only floats
+    return (targets.T @ targets).astype(np.int64)
+
+
+def unlabelled_rows(table: LabelTable) -> npt.NDArray[np.int64]:
+    """Return the indexes of the images without any label."""
+    return np.flatnonzero(table.targets.sum(1, dtype=np.int64) == 0)
+
+
+def classes_without_positive(table: LabelTable) -> tuple[str, ...]:
+    """Return the classes that no image of the table has."""
+    return tuple(name for name, count in zip(table.classes, label_counts(table), strict=True) if not count)
+
+
+def describe(table: LabelTable) -> list[str]:
+    """Return the lines that a training prints about its data, warnings included."""
+    sizes = {name: int((table.split == name).sum()) for name in (TRAIN, VAL, TEST)}
+    parts = [f"{size:,} {name}" for name, size in sizes.items() if size]
+    if unassigned := int((table.split == UNASSIGNED).sum()):
+        parts.append(f"{unassigned:,} without a split")
+    mean = float(table.targets.sum(1, dtype=np.int64).mean()) if len(table) else 0.0
+    lines = [
+        f"{_count(len(table), 'image')}: {', '.join(parts) or 'none'}",
+        f"{_count(len(table.classes), 'class', 'classes')}, {mean:.2f} labels an image, "
+        f"{_count(len(unlabelled_rows(table)), 'image')} without a label",
+    ]
+    if table.is_single_label:
+        lines.append("every image has exactly one label: trained as multi-label all the same")
+    for name in (TRAIN, VAL):
+        absent = classes_without_positive(table.part(name)) if sizes[name] else ()
+        if absent:
+            lines.append(f"{_count(len(absent), 'class', 'classes')} without a positive in {name}: {first_few(absent)}")
+    return lines
+
+
+def _count(number: int, word: str, plural: str | None = None) -> str:
+    return f"{number:,} {word if number == 1 else plural or word + 's'}"

@@ -1,0 +1,1 @@
+"""Using a trained network: the prediction loop, and runs read back from their folders."""

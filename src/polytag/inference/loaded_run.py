@@ -1,0 +1,157 @@
+"""A run read back from its folder: network, classes, policy, preprocessing."""
+
+import csv
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from omegaconf import DictConfig
+
+from polytag import build
+from polytag.data.datamodule import evaluation_loader
+from polytag.data.images import Decoder
+from polytag.data.label_table import LabelTable
+from polytag.data.transforms import Transforms
+from polytag.errors import UserError, first_few
+from polytag.inference.predictor import choose_device, predict_probabilities
+from polytag.models.network import Network
+from polytag.policy import Policy
+from polytag.run_folder import RunFolder
+from polytag.schedule.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a run's folder holds, ready to use.
+
+    Attributes:
+        folder: The run folder.
+        config: The run's config.
+        network: uint8 images ``(B, 3, H, W)`` -> logits ``(B, L)``, in eval mode, with the checkpoint's weights.
+        classes: Names of the L classes.
+        policy: How probabilities become labels.
+        transforms: The transform group; its `evaluation` is what the network was validated with.
+        image_size: Side in pixels that the checkpoint was validated at.
+        decoder: How files become RGB.
+    """
+
+    folder: RunFolder
+    config: DictConfig
+    network: Network
+    classes: tuple[str, ...]
+    policy: Policy
+    transforms: Transforms
+    image_size: int
+    decoder: Decoder
+
+    def predict(
+        self,
+        table: LabelTable,
+        *,
+        device: torch.device | None = None,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        title: str | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return the ``(N, L)`` probabilities of the images of a table."""
+        loader = evaluation_loader(table, self.transforms, self.image_size, batch_size, num_workers)
+        precision = str(self.config.trainer.precision)
+        return predict_probabilities(self.network, loader, device or choose_device(), precision=precision, title=title)
+
+    def predictions(self, split: str = "val") -> dict[str, Any]:
+        """Return what the run wrote about a split: names, and ``(N, L)`` probabilities and targets."""
+        with open(self.folder.predictions(split), newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))[1:]
+        numbers = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 2, len(self.classes))
+        return {"image": [row[0] for row in rows], "probabilities": numbers[:, 0], "targets": numbers[:, 1].astype(int)}
+
+
+def load_run(path: str | Path, checkpoint: str = "best", policy: Policy | None = None) -> LoadedRun:
+    """Read a run back.
+
+    Args:
+        path: The run folder.
+        checkpoint: `best`, `last`, `phase_<k>` or a file.
+        policy: Instead of the run's own.
+
+    Raises:
+        UserError: No run there, no such checkpoint, or a checkpoint of another network or class list.
+    """
+    folder = RunFolder.existing(path)
+    config = folder.read_config()
+    file = folder.find_checkpoint(checkpoint)
+    content = read_checkpoint(file)
+    facts = content["polytag"]
+    offline = config.model.copy()
+    offline.weights = "none"
+    network: Network = build.build(offline, num_classes=len(facts["classes"]), classes=facts["classes"])
+    weights = {
+        name.removeprefix("network."): tensor
+        for name, tensor in content["state_dict"].items()
+        if name.startswith("network.")
+    }
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = first_few(line.strip() for line in str(error).splitlines()[1:])
+        raise UserError(f"The checkpoint {file} does not fit the network of {folder.path}: {reason}") from error
+    _check_classes(folder, file, facts["classes"])
+    return LoadedRun(
+        folder=folder,
+        config=config,
+        network=network.eval(),
+        classes=tuple(facts["classes"]),
+        policy=policy or build.build(config.policy),
+        transforms=build.build(config.transforms),
+        image_size=int(facts["image_size"]),
+        decoder=Decoder(tuple(facts["decoder"]["bands"]), facts["decoder"]["low"], facts["decoder"]["high"]),
+    )
+
+
+def untrained_run(
+    config: DictConfig, folder: RunFolder, table: LabelTable, network: Network, recipe: Recipe
+) -> LoadedRun:
+    """Return a network that has not been trained as a run, to score it as it is (`train=false`)."""
+    return LoadedRun(
+        folder=folder,
+        config=config,
+        network=network,
+        classes=table.classes,
+        policy=build.build(config.policy),
+        transforms=build.build(config.transforms),
+        image_size=recipe.phases[-1].image_size,
+        decoder=table.decoder,
+    )
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours, tensors and plain values only.
+
+    Raises:
+        UserError: The file is damaged, or not ours.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError) as error:
+        raise UserError(
+            f"The checkpoint {file} cannot be read ({str(error).splitlines()[0]}). Choose another: checkpoint=last."
+        ) from error
+    if not isinstance(content, dict) or "polytag" not in content or "state_dict" not in content:
+        raise UserError(f"{file} is not a checkpoint of Polytag. To start from its weights: train model.weights={file}")
+    return content
+
+
+def _check_classes(folder: RunFolder, file: Path, classes: list[str]) -> None:
+    """Refuse a checkpoint from elsewhere whose classes are not those of the run."""
+    if file.parent == folder.path / "checkpoints":
+        return
+    own = read_checkpoint(folder.find_checkpoint("last"))["polytag"]["classes"]
+    if own != classes:
+        raise UserError(
+            f"The checkpoint {file} is of other classes ({first_few(classes)}) than the run {folder.path} "
+            f"({first_few(own)}). Name the run folder that it came from."
+        )

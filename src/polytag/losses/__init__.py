@@ -1,0 +1,1 @@
+"""Losses: functions of logits and multi-hot targets. One file a loss."""

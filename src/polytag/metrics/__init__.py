@@ -1,0 +1,1 @@
+"""Scores of multi-label predictions, and what guessing would score."""

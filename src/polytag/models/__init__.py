@@ -1,0 +1,1 @@
+"""The network: a timm backbone, a head, its weights and its layer groups."""

@@ -1,0 +1,59 @@
+"""From what the backbone sees to one logit a class. A new head is one class here and one line in `HEADS`."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+Takes = Literal["pooled", "map"]
+
+
+class LinearHead(nn.Module):
+    """Dropout and one linear layer, on what timm's own classifier gets: the usual choice."""
+
+    takes: ClassVar[Takes] = "pooled"
+
+    def __init__(self, width: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(width, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``(B, C)`` pooled features to ``(B, L)`` logits."""
+        logits: Tensor = self.fc(self.dropout(features))
+        return logits
+
+
+class FastaiHead(nn.Module):
+    """The head of the fast.ai lessons: average and maximum of the map, and one hidden layer of 512.
+
+    Layers and initialisation are those of fastai 0.7's ConvnetBuilder. The dropout before the hidden layer is half
+    the one behind it. Its batch normalisation needs at least two images in a training batch.
+    """
+
+    takes: ClassVar[Takes] = "map"
+
+    def __init__(self, width: int, num_classes: int, dropout: float = 0.5, hidden: int = 512) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(2 * width),
+            nn.Dropout(dropout / 2),
+            nn.Linear(2 * width, hidden),
+            nn.ReLU(inplace=True),
+            nn.BatchNorm1d(hidden),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, num_classes),
+        )
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map a ``(B, C, H, W)`` feature map to ``(B, L)`` logits."""
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
+        logits: Tensor = self.layers(pooled)
+        return logits
+
+
+HEADS: dict[str, type[LinearHead] | type[FastaiHead]] = {"linear": LinearHead, "fastai": FastaiHead}

@@ -1,0 +1,121 @@
+"""The network from pixels to logits. Everything around it (loss, metrics, optimizer) is the classifier's."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polytag.errors import UserError, did_you_mean
+from polytag.models import layer_groups as grouping
+from polytag.models.backbone import TimmModel, create_backbone, map_features, measure_width, pool_features
+from polytag.models.heads import HEADS, Takes
+from polytag.models.weights import load_weights
+
+log = logging.getLogger(__name__)
+
+
+class Network(nn.Module):
+    """Pixels in, logits out: normalisation, backbone and head.
+
+    The normalisation is part of the network, and of its weights, so that whoever has the file needs no other numbers.
+
+    Attributes:
+        backbone: The timm model without its classifier.
+        head: From the backbone's features to ``(B, L)`` logits.
+        backbone_name: timm's name of the backbone.
+        num_layer_groups: In how many layer groups it is trained.
+        weights_report: Where its first weights came from, in one line.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: TimmModel,
+        head: nn.Module,
+        backbone_name: str,
+        *,
+        takes: Takes = "pooled",
+        num_layer_groups: int = 3,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.backbone_name = backbone_name
+        self.takes = takes
+        self.num_layer_groups = num_layer_groups
+        self.weights_report = ""
+        for name in ("mean", "std"):
+            values = torch.tensor(backbone.pretrained_cfg[name]) * 255
+            self.register_buffer(name, values.view(1, 3, 1, 1))
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map ``(B, 3, H, W)`` images, uint8 or floats from 0 to 255, to ``(B, L)`` logits."""
+        logits: Tensor = self.head(self.head_inputs(self.features(images)))
+        return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the backbone's features before pooling: a map of channels, or tokens, as the timm model has them."""
+        assert images.ndim == 4 and images.shape[1] == 3, images.shape
+        pixels = images.contiguous(memory_format=self.memory_format).to(self.mean.dtype)
+        features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
+        return features
+
+    def head_inputs(self, features: Tensor) -> Tensor:
+        """Turn features into what the head takes: ``(B, C)`` pooled ones, or a ``(B, C, H, W)`` map."""
+        shape = map_features if self.takes == "map" else pool_features
+        return shape(self.backbone, features)
+
+
+def build_network(
+    backbone: str,
+    weights: str,
+    head: str,
+    num_classes: int,
+    *,
+    classes: Sequence[str] | None = None,
+    head_dropout: float | None = None,
+    layer_groups: int = 3,
+    channels_last: bool = True,
+    drop_path: float = 0.0,
+) -> Network:
+    """Build a network and load its first weights.
+
+    Args:
+        backbone: timm's name of the backbone.
+        weights: Where its weights come from; see `polytag.models.weights.load_weights`.
+        head: A name out of `HEADS`.
+        num_classes: How many logits an image gets.
+        classes: Names of the classes: with them, `weights=run:DIR` takes over the head of a run on the same classes.
+        head_dropout: The head's dropout; None is the head's own default.
+        layer_groups: In how many groups, the head being the last, the layers are frozen and given learning rates.
+        channels_last: Whether weights and batches lie channels last, which most convolutions like better.
+        drop_path: Stochastic depth's largest rate.
+
+    Raises:
+        UserError: An option is unknown, or the weights cannot be had.
+    """
+    assert classes is None or len(classes) == num_classes, (classes, num_classes)
+    if head not in HEADS:
+        raise UserError(f"model.head={head!r} is not one of {', '.join(HEADS)}.{did_you_mean(head, HEADS)}")
+    head_class = HEADS[head]
+    body = create_backbone(backbone, head_class.takes, drop_path=drop_path)
+    options: dict[str, Any] = {} if head_dropout is None else {"dropout": head_dropout}
+    network = Network(
+        body,
+        head_class(measure_width(body, head_class.takes), num_classes, **options),
+        backbone,
+        takes=head_class.takes,
+        num_layer_groups=layer_groups,
+        channels_last=channels_last,
+    )
+    grouping.layer_groups(network)  # an impossible number of groups is to fail before any download
+    network.weights_report = load_weights(network, weights, classes)
+    log.info("Weights: %s", network.weights_report)
+    return network

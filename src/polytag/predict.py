@@ -1,0 +1,101 @@
+"""`predict run=DIR source=... out=FILE.csv`: labels for images that have none."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from polytag.commands import command
+from polytag.errors import UserError
+from polytag.run_options import register_run_options
+
+if TYPE_CHECKING:
+    from polytag.data.label_table import LabelTable
+    from polytag.inference.loaded_run import LoadedRun
+
+
+@command("predict", before=register_run_options)
+def main(config: DictConfig) -> None:
+    """Predict a folder, the images that a CSV lists, or one image."""
+    for key, example in (("run", "run=FOLDER, the path that `train` printed"), ("source", "source=PHOTOS")):
+        if OmegaConf.is_missing(config, key):
+            raise UserError(f"{key} is not set: predict {example}.")
+    from polytag import build
+    from polytag.data.files import require_files
+    from polytag.inference.loaded_run import load_run
+    from polytag.inference.predictor import choose_device
+    from polytag.run_folder import tag_text, write_predictions
+
+    build.check_keys(config, "predict")
+    source = Path(config.source)
+    if config.out is None and not source.is_file() or source.suffix == ".csv" and config.out is None:
+        raise UserError("Where shall the predictions go? Add out=FILE.csv.")
+    if config.out is not None and Path(config.out).exists() and not config.overwrite:
+        raise UserError(f"{config.out} exists already. Name another out=..., or add overwrite=true.")
+    run = load_run(config.run, config.checkpoint, build.build(config.policy))
+    table = require_files(images_to_predict(source, run, config), "error", config.on_broken)
+    probabilities = run.predict(
+        table,
+        device=choose_device(config.device),
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        title="predicting" if len(table) > config.batch_size else None,
+    )
+    decisions = run.policy.decide(probabilities)
+    if config.out is None:
+        print_one(run, probabilities[0], decisions[0])
+        return
+    tags = tag_text(decisions, run.classes, config.separator)
+    write_predictions(Path(config.out), table.names, run.classes, probabilities, tags=tags)
+    print(f"{len(table):,} images predicted: {config.out}")
+
+
+def images_to_predict(source: Path, run: "LoadedRun", config: DictConfig) -> "LabelTable":
+    """Return the table of the images to predict; its targets are empty.
+
+    Raises:
+        UserError: The source is missing or holds no image.
+    """
+    import numpy as np
+
+    from polytag.data.csv import read_sheet
+    from polytag.data.files import list_images
+    from polytag.data.label_table import LabelTable
+
+    if source.is_dir():
+        root, names = source, list_images(source)
+    elif source.suffix.lower() == ".csv" and source.is_file():
+        sheet = read_sheet(source)
+        root = Path(config.root) if config.root else source.parent
+        names = sheet.cells(sheet.find(config.column, "column") if config.column else sheet.columns[0])
+    elif source.is_file():
+        root, names = source.parent, [source.name]
+    else:
+        raise UserError(f"There is no source {source}. Name a folder, a CSV or an image.")
+    if not names:
+        raise UserError(f"{source} holds no image.")
+    return LabelTable(
+        paths=np.array([str(root / name) for name in names]),
+        names=np.array(names),
+        classes=run.classes,
+        targets=np.zeros((len(names), len(run.classes)), np.uint8),
+        split=np.array([""] * len(names)),
+        decoder=run.decoder,
+        hint="Correct the source.",
+    )
+
+
+def print_one(run: "LoadedRun", probabilities: "object", decisions: "object") -> None:
+    """Print the probability of each label of one image, the likeliest first, and the chosen tags."""
+    import numpy as np
+
+    values = np.asarray(probabilities)
+    width = max(len(name) for name in run.classes)
+    for index in np.argsort(-values, kind="stable"):
+        print(f"{run.classes[index]:<{width}}  {values[index]:.4f}")
+    chosen = [name for name, is_chosen in zip(run.classes, np.asarray(decisions), strict=True) if is_chosen]
+    print(f"tags: {' '.join(chosen) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

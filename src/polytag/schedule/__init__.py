@@ -1,0 +1,1 @@
+"""The heart: a recipe as pure data, and the thin callbacks that apply it."""

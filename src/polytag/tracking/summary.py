@@ -1,0 +1,75 @@
+"""`summary.json`: the last file of a run, and the proof that it is done."""
+
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from polytag.inference.loaded_run import read_checkpoint
+from polytag.inference.scoring import Result
+from polytag.run_folder import RunFolder
+
+PACKAGES = ("polytag", "torch", "pytorch-lightning", "timm", "albumentations", "torchmetrics", "hydra-core", "numpy")
+
+
+def write_summary(
+    config: DictConfig, folder: RunFolder, results: Mapping[str, Result], total_seconds: float
+) -> dict[str, Any]:
+    """Write and return the summary of a run.
+
+    Args:
+        config: The run's config.
+        folder: Where it is written.
+        results: The results of each scored split.
+        total_seconds: Wall time of this process so far.
+    """
+    callbacks = _callback_states(folder)
+    timing = callbacks.get("Timing", {"seconds": {}, "images": 0})
+    checkpoint = callbacks.get("RunCheckpoint", {"best": None, "best_epoch": None})
+    seconds = {"total": total_seconds, **timing["seconds"]}
+    summary: dict[str, Any] = {
+        "monitor": {
+            "metric": config.monitor.metric,
+            "mode": config.monitor.mode,
+            "best": checkpoint["best"],
+            "epoch": checkpoint["best_epoch"],
+        },
+        **{split: _full_names(split, result.scores) for split, result in results.items()},
+        "baselines": {
+            split: {name: _full_names(split, scores) for name, scores in result.baselines.items()}
+            for split, result in results.items()
+        },
+        "undefined_classes": {split: list(result.undefined) for split, result in results.items()},
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "images_per_second": round(timing["images"] / seconds["train"], 2) if seconds.get("train") else None,
+        "tags": list(config.tags),
+        "notes": config.notes,
+        "versions": {name: version(name) for name in PACKAGES},
+        "git_commit": git_commit(),
+    }
+    folder.write_json(folder.summary_file, summary)
+    return summary
+
+
+def _full_names(split: str, scores: Mapping[str, float]) -> dict[str, float]:
+    return {f"{split}/{name}": value for name, value in scores.items()}
+
+
+def _callback_states(folder: RunFolder) -> dict[str, Any]:
+    """Return what our callbacks left in the last checkpoint, also when they ran in another process."""
+    last = folder.checkpoint("last")
+    return dict(read_checkpoint(last).get("callbacks", {})) if last.exists() else {}
+
+
+def git_commit() -> str | None:
+    """Return the commit of the sources, or None where they are not in a git checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

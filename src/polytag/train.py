@@ -1,0 +1,137 @@
+"""`train`: from a config to a fine-tuned classifier and a folder that says what happened."""
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from polytag.commands import command
+from polytag.data.label_table import TEST, TRAIN, VAL
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from polytag.data.label_table import LabelTable
+    from polytag.models.classifier import Classifier
+    from polytag.run_folder import RunFolder
+    from polytag.schedule.recipe import Recipe
+
+
+log = logging.getLogger(__name__)
+
+
+@command("train")
+def main(config: DictConfig) -> float:
+    """Train one run, and return its best score for a sweep."""
+    from polytag.run_folder import RunFolder
+
+    folder = RunFolder(config.paths.output)
+    if folder.is_finished:
+        log.info(f"The run in {folder.path} is finished: see {folder.summary_file}.")
+        return best_score(folder)
+    train(config, folder)
+    return best_score(folder)
+
+
+def train(config: DictConfig, folder: "RunFolder") -> None:
+    """Train, score and write one run. Everything that can be wrong with the input is found before the training."""
+    start = time.perf_counter()
+    import pytorch_lightning as pl
+
+    from polytag import build
+    from polytag.data.datamodule import DataModule
+    from polytag.data.statistics import describe
+    from polytag.resume import checkpoint_to_resume
+    from polytag.tracking import console
+
+    build.check_keys(config, "train")
+    build.absolute_paths(config)
+    resume_from = checkpoint_to_resume(folder, config)
+    if config.print_config:
+        console.print_config(config)
+    pl.seed_everything(config.seed, workers=False, verbose=False)
+    table = build.build_table(config.data)
+    for line in describe(table):
+        log.info(line)
+    recipe = build.build_recipe(config)
+    classifier = build.build_classifier(config, table, recipe)
+    build.check_image_sizes(classifier.network, recipe)
+    console.print_recipe(recipe)
+    datamodule = DataModule(
+        table,
+        build.build(config.transforms),
+        lambda epoch: recipe.phase_at(epoch).image_size,
+        config.data.batch_size,
+        config.data.num_workers,
+        config.seed,
+    )
+    trainer = build.build_trainer(config, folder, recipe, classifier.network)
+    folder.write_config(config)
+    if config.train:
+        fit(trainer, classifier, datamodule, resume_from)
+    if trainer.is_global_zero:
+        finish(config, folder, table, classifier, recipe, start)
+
+
+def fit(trainer: "pl.Trainer", classifier: "Classifier", datamodule: "pl.LightningDataModule", resume_from: Any) -> None:
+    """Run the recipe, from a checkpoint where there is one."""
+    import warnings
+
+    with warnings.catch_warnings():
+        # The number of workers is chosen for the machine, or by the user: Lightning's advice to raise it is noise.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # Small data sets have fewer batches than log_every_n_steps.
+        warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+        # Frozen groups are in eval mode on purpose.
+        warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")
+        if resume_from is not None:
+            log.info(f"Going on from {resume_from}.")
+        trainer.fit(classifier, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def finish(
+    config: DictConfig,
+    folder: "RunFolder",
+    table: "LabelTable",
+    classifier: "Classifier",
+    recipe: "Recipe",
+    start: float,
+) -> None:
+    """Score the best checkpoint on the validation rows, and on the test rows if there are any; write what people read."""
+    from polytag.inference.loaded_run import load_run, untrained_run
+    from polytag.inference.scoring import score
+    from polytag.tracking import console
+    from polytag.tracking.summary import write_summary
+
+    has_trained = folder.checkpoint("best").exists()
+    run = load_run(folder.path) if has_trained else untrained_run(config, folder, table, classifier.network, recipe)
+    results = {}
+    for split in (VAL, TEST) if config.test else (VAL,):
+        if len(rows := table.part(split)):
+            probabilities = run.predict(rows, batch_size=config.data.batch_size, num_workers=config.data.num_workers)
+            results[split] = score(rows, probabilities, table.part(TRAIN).targets, run.policy, classifier.metrics)
+            results[split].write(folder, split)
+    for split, result in results.items():
+        title = f"Scores of the best checkpoint on the {len(result.probabilities):,} {split} images"
+        console.print_scores(title, {"this run": result.scores} | result.baselines, result.undefined)
+    folder.write_json(folder.policy_file, run.policy.to_dict(table.classes))
+    write_summary(config, folder, results, time.perf_counter() - start)
+    log.info(f"Run folder: {folder.path}")
+
+
+def best_score(folder: "RunFolder") -> float:
+    """Return the monitored score of a finished run."""
+    import json
+
+    if not folder.is_finished:  # another rank than the first, or train=false without validation rows
+        return math.nan
+    best = json.loads(folder.summary_file.read_text(encoding="utf-8"))["monitor"]["best"]
+    return math.nan if best is None else float(best)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The heads: their layers and what they compute."""
+
+import pytest
+import torch
+from torch import nn
+
+from polytag.models.heads import HEADS, FastaiHead, LinearHead
+
+
+def test_the_fastai_head_has_the_lessons_layers():
+    head = FastaiHead(width=512, num_classes=17)
+    described = [str(layer) for layer in head.layers]
+    assert described == [
+        "BatchNorm1d(1024, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
+        "Dropout(p=0.25, inplace=False)",
+        "Linear(in_features=1024, out_features=512, bias=True)",
+        "ReLU(inplace=True)",
+        "BatchNorm1d(512, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
+        "Dropout(p=0.5, inplace=False)",
+        "Linear(in_features=512, out_features=17, bias=True)",
+    ]
+    # Kaiming: the variance of a weight is 2 / fan-in.
+    assert head.layers[2].weight.std().item() == pytest.approx((2 / 1024) ** 0.5, rel=0.02)
+    assert not head.layers[6].bias.any()
+
+
+def test_the_fastai_head_joins_average_and_maximum():
+    head = FastaiHead(width=2, num_classes=4)
+    head.layers = nn.Identity()
+    features = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]], [[-1.0, -1.0], [-1.0, -5.0]]]])
+    assert head(features).tolist() == [[3.0, -2.0, 6.0, -1.0]]
+
+
+def test_the_linear_head_is_one_layer():
+    head = LinearHead(2, 3)
+    nn.init.ones_(head.fc.weight)
+    nn.init.zeros_(head.fc.bias)
+    assert head(torch.tensor([[2.0, 5.0]])).tolist() == [[7.0, 7.0, 7.0]]
+    assert head.dropout.p == 0
+
+
+def test_each_head_says_what_it_takes():
+    assert {name: head.takes for name, head in HEADS.items()} == {"linear": "pooled", "fastai": "map"}

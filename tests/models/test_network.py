@@ -1,0 +1,119 @@
+"""The network: every option of conf/model, and the same numbers as timm's own models."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from omegaconf import OmegaConf
+
+from polytag.errors import UserError
+from polytag.models.layer_groups import layer_groups
+from polytag.models.network import build_network
+
+CONF = Path(__file__).parents[2] / "conf" / "model"
+OPTIONS = {
+    "efficientnet_lite0": ("tf_efficientnet_lite0", "linear"),
+    "resnet18": ("resnet18", "linear"),
+    "resnet34": ("resnet34", "fastai"),
+    "resnet50": ("resnet50", "fastai"),
+    "convnext_tiny": ("convnext_tiny", "linear"),
+    "vit_small": ("vit_small_patch16_224", "linear"),
+    "vgg16": ("vgg16", "linear"),
+}
+
+
+def images(size, count=2):
+    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_options_are_these():
+    assert {file.stem for file in CONF.glob("*.yaml")} == {"common", *OPTIONS}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_each_option_builds_and_takes_several_sizes(option):
+    values = OmegaConf.merge(OmegaConf.load(CONF / "common.yaml"), OmegaConf.load(CONF / f"{option}.yaml"))
+    arguments = {key: value for key, value in values.items() if key not in ("_target_", "defaults")}
+    assert (values.backbone, values.head, values.weights) == (*OPTIONS[option], "pretrained")
+    network = build_network(**{**arguments, "weights": "none"}, num_classes=5).eval()
+    with torch.no_grad():
+        for size in (64, 96):
+            assert network(images(size)).shape == (2, 5)
+    assert list(layer_groups(network)) == ["early", "late", "head"]
+    assert network.weights_report == "random"
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("resnet18", 64), ("tf_efficientnet_lite0", 64), ("convnext_tiny", 64), ("vit_tiny_patch16_224", 224)],
+)
+def test_the_linear_head_gets_what_timms_classifier_gets(name, size):
+    model = timm.create_model(name, num_classes=5).eval()
+    torch.nn.init.normal_(model.get_classifier().weight)
+    network = build_network(name, "none", "linear", 5).eval()
+    network.backbone.load_state_dict(model.state_dict(), strict=False)
+    network.head.fc.load_state_dict(model.get_classifier().state_dict())
+    pixels = images(size)
+    mean, std = (torch.tensor(model.pretrained_cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    with torch.no_grad():
+        expected = model((pixels / 255 - mean) / std)
+        logits = network(pixels)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_bytes_and_floats_are_the_same_pixels():
+    network = build_network("test_resnet", "none", "linear", 2).eval()
+    with torch.no_grad():
+        assert torch.equal(network(images(64)), network(images(64).float()))
+
+
+def test_the_normalisation_is_a_part_of_the_weights():
+    network = build_network("resnet18", "none", "linear", 2)
+    state = network.state_dict()
+    assert state["mean"].flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])  # ImageNet's, in bytes
+    assert state["std"].flatten().tolist() == pytest.approx([58.395, 57.12, 57.375])
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_memory_layout_is_the_chosen_one(channels_last):
+    network = build_network("test_resnet", "none", "linear", 2, channels_last=channels_last).eval()
+    with torch.no_grad():
+        features = network.features(images(96))
+    wanted = torch.channels_last if channels_last else torch.contiguous_format
+    assert features.shape[2] > 1
+    assert features.is_contiguous(memory_format=wanted)
+    assert network.backbone.layer2[0].conv1.weight.is_contiguous(memory_format=wanted)
+
+
+def test_features_and_head_inputs_make_up_the_forward_pass():
+    network = build_network("resnet18", "none", "fastai", 3).eval()
+    with torch.no_grad():
+        features = network.features(images(64))
+        inputs = network.head_inputs(features)
+        assert features.shape == inputs.shape == (2, 512, 2, 2)
+        assert torch.equal(network.head(inputs), network(images(64)))
+
+
+def test_a_transformer_works_with_the_fastai_head():
+    network = build_network("vit_tiny_patch16_224", "none", "fastai", 3)
+    network(images(64)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_every_parameter_of_a_convnext_with_the_fastai_head_learns():
+    network = build_network("test_convnext", "none", "fastai", 3)
+    network(images(64)).sum().backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+def test_the_heads_dropout_can_be_set():
+    assert build_network("test_resnet", "none", "linear", 2, head_dropout=0.3).head.dropout.p == 0.3
+    layers = build_network("test_resnet", "none", "fastai", 2, head_dropout=0.2).head.layers
+    assert (layers[1].p, layers[5].p) == (0.1, 0.2)
+
+
+def test_an_unknown_head_is_refused():
+    with pytest.raises(UserError, match="model.head='fastia' .*Did you mean 'fastai'"):
+        build_network("resnet18", "none", "fastia", 2)
