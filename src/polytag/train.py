@@ -58,6 +58,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, table, recipe)
     build.check_image_sizes(classifier.network, recipe)
+    log.info(f"Weights: {classifier.network.weights_report}")
     console.print_recipe(recipe)
     datamodule = DataModule(
         table,

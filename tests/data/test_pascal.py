@@ -99,7 +99,7 @@ def test_bad_voc_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no folder .*VOCdevkit/VOC2007"):
         read_pascal(str(tmp_path / "nowhere"), layout="voc")
     make_voc(tmp_path, OBJECTS, {})
-    with pytest.raises(UserError, match="lists no image in train.txt"):
+    with pytest.raises(UserError, match=r"lists no image in train\.txt"):
         read_pascal(str(tmp_path), layout="voc")
     make_voc(tmp_path, OBJECTS, {"train": ["a", "z"]})
     with pytest.raises(UserError, match=r"lists z, but there is no .*z.xml"):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fake.images import draw, random_labels, write_image
+
 from polytag.data.miml import CLASSES
 
 

@@ -54,13 +54,13 @@ def test_a_vgg_averages_its_last_map():
 
 
 def test_mistakes_in_the_name_are_named():
-    with pytest.raises(UserError, match="no backbone 'resnet_34'.*Did you mean 'resnet34'"):
+    with pytest.raises(UserError, match=r"no backbone 'resnet_34'.*Did you mean 'resnet34'"):
         create_backbone("resnet_34")
-    with pytest.raises(UserError, match="no weights 'resnet34.bogus'.*resnet34.a1_in1k"):
+    with pytest.raises(UserError, match=r"no weights 'resnet34.bogus'.*resnet34.a1_in1k"):
         create_backbone("resnet34.bogus")
-    with pytest.raises(UserError, match="model.drop_path=0.1"):
+    with pytest.raises(UserError, match=r"model.drop_path=0.1"):
         create_backbone("vgg11", drop_path=0.1)
-    with pytest.raises(UserError, match="no feature map.*model.head=linear"):
+    with pytest.raises(UserError, match=r"no feature map.*model.head=linear"):
         create_backbone("inception_next_atto", "map")
 
 

@@ -9,16 +9,12 @@ from polytag.models.heads import HEADS, FastaiHead, LinearHead
 
 def test_the_fastai_head_has_the_lessons_layers():
     head = FastaiHead(width=512, num_classes=17)
-    described = [str(layer) for layer in head.layers]
-    assert described == [
-        "BatchNorm1d(1024, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
-        "Dropout(p=0.25, inplace=False)",
-        "Linear(in_features=1024, out_features=512, bias=True)",
-        "ReLU(inplace=True)",
-        "BatchNorm1d(512, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
-        "Dropout(p=0.5, inplace=False)",
-        "Linear(in_features=512, out_features=17, bias=True)",
-    ]
+    kinds = [type(layer).__name__ for layer in head.layers]
+    assert kinds == ["BatchNorm1d", "Dropout", "Linear", "ReLU", "BatchNorm1d", "Dropout", "Linear"]
+    assert (head.layers[0].num_features, head.layers[1].p) == (1024, 0.25)
+    assert (head.layers[2].in_features, head.layers[2].out_features) == (1024, 512)
+    assert (head.layers[4].num_features, head.layers[5].p) == (512, 0.5)
+    assert (head.layers[6].in_features, head.layers[6].out_features) == (512, 17)
     # Kaiming: the variance of a weight is 2 / fan-in.
     assert head.layers[2].weight.std().item() == pytest.approx((2 / 1024) ** 0.5, rel=0.02)
     assert not head.layers[6].bias.any()

@@ -115,5 +115,5 @@ def test_the_heads_dropout_can_be_set():
 
 
 def test_an_unknown_head_is_refused():
-    with pytest.raises(UserError, match="model.head='fastia' .*Did you mean 'fastai'"):
+    with pytest.raises(UserError, match=r"model.head='fastia' .*Did you mean 'fastai'"):
         build_network("resnet18", "none", "fastia", 2)

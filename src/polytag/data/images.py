@@ -68,22 +68,21 @@ class Decoder:
             with tifffile.TiffFile(io.BytesIO(content)) as tiff:
                 page = tiff.pages.first
                 if page.dtype is not None and page.dtype != np.uint8:
-                    return self._scale(page.asarray())
+                    pixels = page.asarray()
+                    return self._scale(np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels)
         with Image.open(io.BytesIO(content)) as image:
             if image.format == "JPEG" and image.mode in ("RGB", "L"):
                 # OpenCV decodes plain JPEG twice as fast as Pillow and applies the orientation too.
-                pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-                if pixels is None:
+                decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+                if decoded is None:
                     raise ValueError("JPEG data is damaged")
-                return np.asarray(pixels, np.uint8)
+                return np.asarray(decoded, np.uint8)
             if image.mode.startswith("I") or image.mode == "F":
                 return self._scale(np.asarray(image))
             return np.array(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
 
     def _scale(self, pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-        """Pick the bands of a deep image and scale them linearly to 8 bits."""
-        if pixels.ndim == 3 and pixels.shape[0] < min(pixels.shape[1:]):
-            pixels = np.moveaxis(pixels, 0, -1)  # planar files have the bands first
+        """Pick the bands of a deep image, gray or with its bands last, and scale them linearly to 8 bits."""
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[:, :, None], 3, axis=2)
         else:

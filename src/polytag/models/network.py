@@ -1,6 +1,5 @@
 """The network from pixels to logits. Everything around it (loss, metrics, optimizer) is the classifier's."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,6 @@ from polytag.models import layer_groups as grouping
 from polytag.models.backbone import TimmModel, create_backbone, map_features, measure_width, pool_features
 from polytag.models.heads import HEADS, Takes
 from polytag.models.weights import load_weights
-
-log = logging.getLogger(__name__)
 
 
 class Network(nn.Module):
@@ -117,5 +114,4 @@ def build_network(
     )
     grouping.layer_groups(network)  # an impossible number of groups is to fail before any download
     network.weights_report = load_weights(network, weights, classes)
-    log.info("Weights: %s", network.weights_report)
     return network
