@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 # Arguments that the code passes and no config may.
-PASSED_BY_CODE = {"model": {"num_classes", "classes"}, "callbacks": {"recipe", "folder"}}
+PASSED_BY_CODE = {
+    "model": {"num_classes", "classes"},
+    "callbacks": {"recipe", "folder"},
+    "trainer": {
+        *("max_epochs", "callbacks", "logger", "plugins", "default_root_dir", "reload_dataloaders_every_n_epochs"),
+        *("use_distributed_sampler", "num_sanity_val_steps", "enable_progress_bar", "enable_model_summary"),
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class DataOptions:
     mirror: bool = True
     min_area: float = 0.35
     image_sizes: Sequence[int] = ()
+    group_lr_div: Sequence[float] = ()
     overfit: int | None = None
 
 
@@ -240,23 +248,42 @@ def absolute_paths(config: DictConfig) -> None:
 
 def build_trainer(config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network") -> "pl.Trainer":
     """Return the trainer with our callbacks, the config's, and the loggers."""
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
     from polytag.callbacks.checkpoint import AtomicCheckpointIO
 
     loggers = [build(node) for node in config.logger.values() if node is not None]
-    trainer: pl.Trainer = build(
-        config.trainer,
-        max_epochs=recipe.epochs,
-        callbacks=_build_callbacks(config, folder, recipe, network),
-        logger=loggers or False,
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=str(folder.path),
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_progress_bar=_shows_bar(config),
-        enable_model_summary=False,
-    )
+    try:
+        trainer: pl.Trainer = build(
+            config.trainer,
+            max_epochs=recipe.epochs,
+            callbacks=_build_callbacks(config, folder, recipe, network),
+            logger=loggers or False,
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=str(folder.path),
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_progress_bar=_shows_bar(config),
+            enable_model_summary=False,
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"The settings under `trainer` do not work here: {error} Try trainer=cpu.") from error
     return trainer
+
+
+def check_monitor(config: DictConfig) -> None:
+    """Refuse a monitored metric that nothing computes: found after the first epoch, it would cost that epoch.
+
+    Raises:
+        UserError: The metric's name, or a mode other than max and min.
+    """
+    known = ["val/loss", *(f"val/{name}" for name in config.metrics)]
+    metric, mode = config.monitor.metric, config.monitor.mode
+    if metric not in known:
+        raise UserError(f"monitor.metric={metric} is not computed.{did_you_mean(metric, known)} Known: {', '.join(known)}.")
+    if mode not in ("max", "min"):
+        raise UserError(f"monitor.mode={mode} is neither max nor min.")
 
 
 

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What Lightning says in a training, and why it is no news here.
+KNOWN_WARNINGS = (
+    ".*does not have many workers.*",  # their number is chosen for the machine, or by the user
+    ".*smaller than the logging interval.*",  # small data sets have fewer batches than log_every_n_steps
+    ".*module.s. in eval mode at the start of training.*",  # frozen groups are, on purpose
+    ".*It is recommended to use `self.log.*sync_dist=True.*",  # scores are computed from the outputs of all ranks
+    ".*isinstance.treespec, LeafSpec.*",  # pytorch-lightning 2.6.6 asks torch 2.15 in a deprecated way
+)
+
 
 @command("train")
 def main(config: DictConfig) -> float:
@@ -47,6 +56,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     from polytag.tracking import console
 
     build.check_keys(config, "train")
+    build.check_monitor(config)
     build.absolute_paths(config)
     resume_from = checkpoint_to_resume(folder, config)
     if config.print_config:
@@ -81,12 +91,8 @@ def fit(trainer: "pl.Trainer", classifier: "Classifier", datamodule: "pl.Lightni
     import warnings
 
     with warnings.catch_warnings():
-        # The number of workers is chosen for the machine, or by the user: Lightning's advice to raise it is noise.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # Small data sets have fewer batches than log_every_n_steps.
-        warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
-        # Frozen groups are in eval mode on purpose.
-        warnings.filterwarnings("ignore", ".*module.s. in eval mode at the start of training.*")
+        for message in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message)
         if resume_from is not None:
             log.info(f"Going on from {resume_from}.")
         trainer.fit(classifier, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)

@@ -84,17 +84,19 @@ def test_short_recipes():
 def test_free_phases():
     recipe = free_phases(
         [
-            {"image_size": 64, "epochs": 1, "frozen": ["early", "late"], "curve": Constant()},
+            {"image_size": 64, "epochs": 1, "frozen": ["early", "late"]},
             {"image_size": 96, "lr_div": 2, "frozen": ["early"], "curve": Cycles(2, 1, 1)},
         ],
         lr=0.1,
+        curve=Constant(),
     )
+    assert [p.curve for p in recipe.phases] == [Constant(), Cycles(2, 1, 1)]
     assert [(p.epochs, p.lr, p.frozen, p.group_lr_div) for p in recipe.phases] == [
         (1, 0.1, ("early", "late"), (9, 3, 1)),
         (2, 0.05, ("early",), (9, 3, 1)),
     ]
     with pytest.raises(UserError, match=r"recipe\.phases\[0\].*image_sise"):
-        free_phases([{"image_sise": 64, "epochs": 1, "curve": Constant()}], lr=0.1)
+        free_phases([{"image_sise": 64, "epochs": 1}], lr=0.1, curve=Constant())
 
 
 def test_shortened_for_a_quick_trial():

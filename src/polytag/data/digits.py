@@ -114,7 +114,7 @@ def compose_scene(
     taken: list[tuple[float, float, float]] = []
     present: set[int] = set()
     for _ in range(rng.integers(0, MAX_DIGITS + 1)):
-        side = int(size * rng.uniform(0.27, 0.45))
+        side = int(size * rng.uniform(0.3, 0.48))
         place = _free_place(size, side, taken, rng)
         if place is None:
             continue

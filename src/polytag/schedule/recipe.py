@@ -191,12 +191,15 @@ def linear_probe(image_size: int, lr: float, curve: Curve, epochs: int | None = 
     return Recipe((Phase(image_size, _epochs(curve, epochs), lr, curve, STAGES["frozen"]),))
 
 
-def free_phases(phases: Sequence[Mapping[str, Any]], lr: float, group_lr_div: Sequence[float] = (9, 3, 1)) -> Recipe:
+def free_phases(
+    phases: Sequence[Mapping[str, Any]], lr: float, curve: Curve, group_lr_div: Sequence[float] = (9, 3, 1)
+) -> Recipe:
     """Take phases written out one by one.
 
     Args:
         phases: Fields of `Phase` each; `lr` may be left out, or be given as `lr_div`, a divisor of the recipe's.
         lr: Peak rate of the head in phases that do not say otherwise.
+        curve: Shape of the phases that do not say otherwise.
         group_lr_div: What divides the rate for each layer group, likewise.
 
     Raises:
@@ -208,8 +211,8 @@ def free_phases(phases: Sequence[Mapping[str, Any]], lr: float, group_lr_div: Se
         given["lr"] = float(given.pop("lr", lr)) / float(given.pop("lr_div", 1.0))
         given["frozen"] = tuple(given.pop("frozen", ()))
         given["group_lr_div"] = tuple(given.pop("group_lr_div", group_lr_div))
-        if "curve" in given:
-            given["epochs"] = _epochs(given["curve"], given.pop("epochs", None))
+        given.setdefault("curve", curve)
+        given["epochs"] = _epochs(given["curve"], given.pop("epochs", None))
         try:
             built.append(Phase(**given))
         except TypeError as error:

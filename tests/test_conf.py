@@ -1,0 +1,129 @@
+"""The configs: every option composes, every experiment builds, and what is misspelt is found."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import TINY
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from polytag import build
+from polytag.commands import conf_dir
+from polytag.data.label_table import make_table
+from polytag.errors import UserError
+from polytag.run_folder import RunFolder
+
+GROUPS = ("data", "transforms", "model", "criterion", "policy", "optimizer", "recipe", "callbacks", "trainer", "logger", "debug")
+EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
+OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((conf_dir() / group).glob("*.yaml")) if file.stem != "common"]
+CURVES = sorted(file.stem for file in (conf_dir() / "curve").glob("*.yaml"))
+
+
+def composed(*overrides, command="train", tmp="somewhere"):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose(command, [*overrides, f"paths.output={tmp}", "data.root=nowhere"], return_hydra_config=False)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_every_option_composes_and_has_only_keys_that_are_read(group, option):
+    build.check_keys(composed(f"{group}={option}"), "train")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_instantiates(experiment, tmp_path):
+    config = composed(f"experiment={experiment}", "model.weights=none", "trainer=cpu", "logger=none", tmp=tmp_path)
+    build.check_keys(config, "train")
+    recipe = build.build_recipe(config)
+    table = make_table(Path("."), ["a.jpg", "b.jpg"], [["x"], ["y"]])
+    classifier = build.build_classifier(config, table, recipe)
+    trainer = build.build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
+    assert trainer.max_epochs == recipe.epochs
+    assert classifier.configure_optimizers().param_groups[0]["name"] == "early"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiments_are_short(experiment):
+    assert len((conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()) < 30
+
+
+def test_the_planet_lesson_is_the_lesson():
+    recipe = build.build_recipe(composed("experiment=planet_fastai"))
+    assert [(p.image_size, p.epochs, bool(p.frozen)) for p in recipe.phases] == [
+        (64, 7, True),
+        (64, 7, False),
+        (128, 7, True),
+        (128, 7, False),
+        (256, 7, True),
+        (256, 7, False),
+    ]
+    assert recipe.group_lrs(7.0) == pytest.approx({"early": 0.2 / 9, "late": 0.2 / 3, "head": 0.2})
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_every_curve_can_be_chosen_for_a_recipe(curve):
+    epochs = "null" if curve == "cycles" else "2"
+    recipe = build.build_recipe(composed(f"curve@recipe.curve={curve}", f"recipe.epochs={epochs}"))
+    assert len(recipe.phases) == 4
+
+
+def test_the_default_recipe_freezes_unfreezes_and_grows():
+    recipe = build.build_recipe(composed())
+    assert len(recipe.image_sizes) == 2
+    assert [bool(phase.frozen) for phase in recipe.phases] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recipe: {lrr: 1}", r"'recipe\.lrr'\. Did you mean 'lr'"),
+        ("data: {batchsize: 1}", r"'data\.batchsize'\. Did you mean 'batch_size'"),
+        ("optimiser: {lr: 1}", r"'optimiser'\. Did you mean 'optimizer'"),
+        ("monitor: {metrik: x}", r"'monitor\.metrik'\. Did you mean 'metric'"),
+        ("callbacks: {mine: {a: 1}}", r"callbacks\.mine needs a _target_"),
+        ("callbacks: {mine: {_target_: not_there.Thing}}", r"not_there\.Thing cannot be imported"),
+        ("trainer: {max_epochs: 3}", r"'trainer\.max_epochs'"),
+        ("recipe: {curve: {pct: 0.3}}", r"'recipe\.curve\.pct'"),
+    ],
+)
+def test_a_misspelt_key_in_an_experiment_file_is_refused(text, message):
+    config = composed()
+    OmegaConf.set_struct(config, False)
+    changed = OmegaConf.merge(config, OmegaConf.create(text))
+    with pytest.raises(UserError, match=message):
+        build.check_keys(changed, "train")
+
+
+def test_the_common_data_keys_are_those_of_the_file():
+    keys = yaml.safe_load((conf_dir() / "data" / "common.yaml").read_text())
+    assert set(keys) - {"root"} == build.COMMON_DATA_KEYS
+
+
+def test_users_add_callbacks_and_loggers_by_their_class(tmp_path):
+    config = composed(
+        *TINY,
+        "callbacks=none",
+        "+callbacks.timer={_target_: pytorch_lightning.callbacks.Timer}",
+        "+logger.csv={_target_: pytorch_lightning.loggers.CSVLogger, save_dir: x}",
+        tmp=tmp_path,
+    )
+    build.check_keys(config, "train")
+    recipe = build.build_recipe(config)
+    classifier = build.build_classifier(config, make_table(Path("."), ["a.jpg"], [["x"]]), recipe)
+    trainer = build.build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
+    assert "Timer" in {type(callback).__name__ for callback in trainer.callbacks}
+    assert type(trainer.logger).__name__ == "CSVLogger"
+
+
+def test_several_loggers_at_once():
+    assert set(composed("logger=[tensorboard,wandb]").logger) == {"tensorboard", "wandb"}
+
+
+def test_callbacks_that_close_an_epoch_come_in_order(tmp_path):
+    config = composed(*TINY, "callbacks=[checkpoint,early_stopping]", tmp=tmp_path)
+    recipe = build.build_recipe(config)
+    classifier = build.build_classifier(config, make_table(Path("."), ["a.jpg"], [["x"]]), recipe)
+    trainer = build.build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
+    names = [type(callback).__name__ for callback in trainer.callbacks]
+    assert names[:3] == ["Freeze", "GroupLR", "Seeding"]
+    assert names[-3:] == ["History", "EarlyStopping", "RunCheckpoint"]
