@@ -14,9 +14,17 @@ from polytag.data.label_table import make_table
 from polytag.errors import UserError
 from polytag.run_folder import RunFolder
 
-GROUPS = ("data", "transforms", "model", "criterion", "policy", "optimizer", "recipe", "callbacks", "trainer", "logger", "debug")
+GROUPS = (
+    *("data", "transforms", "model", "criterion", "policy", "optimizer", "recipe"),
+    *("callbacks", "trainer", "logger", "debug"),
+)
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
-OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((conf_dir() / group).glob("*.yaml")) if file.stem != "common"]
+OPTIONS = [
+    (group, file.stem)
+    for group in GROUPS
+    for file in sorted((conf_dir() / group).glob("*.yaml"))
+    if file.stem != "common"
+]
 CURVES = sorted(file.stem for file in (conf_dir() / "curve").glob("*.yaml"))
 
 

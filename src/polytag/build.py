@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from polytag.commands import conf_dir
 from polytag.data.files import require_files
 from polytag.data.label_table import TRAIN, VAL, LabelTable
-from polytag.data.split import assign_splits, take_subset
+from polytag.data.split import assign_splits, checked_indexes, take_subset
 from polytag.errors import UserError, did_you_mean
-from polytag.run_folder import RunFolder
+from polytag.run_folder import RunFolder, plain_values
 from polytag.schedule.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def check_keys(config: DictConfig, command: str) -> None:
     Raises:
         UserError: A misspelt key or target, with the nearest known one.
     """
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
+    plain = plain_values(config, resolve=False)
     with open(conf_dir() / f"{command}.yaml", encoding="utf-8") as file:
         primary = yaml.safe_load(file)
     groups = {str(key).removeprefix("optional ") for item in primary["defaults"] if item != "_self_" for key in item}
@@ -122,7 +121,8 @@ def _refuse_unknown(path: str, node: Iterable[Any], known: Iterable[str]) -> Non
     for key in node:
         if key not in listed:
             full = f"{path}.{key}" if path else str(key)
-            raise UserError(f"Nothing reads the key {full!r}.{did_you_mean(str(key), listed)} Known: {', '.join(listed)}.")
+            there = ", ".join(listed)
+            raise UserError(f"Nothing reads the key {full!r}.{did_you_mean(str(key), listed)} Known: {there}.")
 
 
 def build(node: Any, **arguments: Any) -> Any:
@@ -142,8 +142,7 @@ def build(node: Any, **arguments: Any) -> Any:
 
 def data_options(data: DictConfig) -> DataOptions:
     """Return the common part of a data config."""
-    plain = OmegaConf.to_container(data, resolve=True)
-    assert isinstance(plain, dict)
+    plain = plain_values(data)
     return DataOptions(**{key: plain[key] for key in COMMON_DATA_KEYS if key in plain})
 
 
@@ -160,15 +159,20 @@ def build_source(data: DictConfig) -> LabelTable:
 def build_table(data: DictConfig) -> LabelTable:
     """Read the labels, see that the images are there and whole, take the subset, assign the splits."""
     options = data_options(data)
-    table = require_files(build_source(data), options.on_missing, options.on_broken)
+    source = build_source(data)
+    table = require_files(source, options.on_missing, options.on_broken)
     table = take_subset(table, options.limit, options.split_seed)
+    val_rows = None
+    if options.val_indexes is not None:  # they count the rows of the source, some of which may be left out by now
+        wanted = source.paths[checked_indexes(source, options.val_indexes)]
+        val_rows = np.flatnonzero(np.isin(table.paths, wanted)).tolist()
     table = assign_splits(
         table,
         val_fraction=options.val_fraction,
         test_fraction=options.test_fraction,
         num_folds=options.num_folds,
         fold=options.fold,
-        val_indexes=options.val_indexes,
+        val_indexes=val_rows,
         seed=options.split_seed,
     )
     return table if options.overfit is None else _same_rows_twice(table, options.overfit)
@@ -281,11 +285,10 @@ def check_monitor(config: DictConfig) -> None:
     known = ["val/loss", *(f"val/{name}" for name in config.metrics)]
     metric, mode = config.monitor.metric, config.monitor.mode
     if metric not in known:
-        raise UserError(f"monitor.metric={metric} is not computed.{did_you_mean(metric, known)} Known: {', '.join(known)}.")
+        there = ", ".join(known)
+        raise UserError(f"monitor.metric={metric} is not computed.{did_you_mean(metric, known)} Known: {there}.")
     if mode not in ("max", "min"):
         raise UserError(f"monitor.mode={mode} is neither max nor min.")
-
-
 
 
 def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network") -> list[Any]:
@@ -304,7 +307,9 @@ def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, netw
     from polytag.schedule.group_lr import GroupLR
 
     chosen = [
-        build(node, **_wanted(node, recipe=recipe, folder=folder)) for node in config.callbacks.values() if node is not None
+        build(node, **_wanted(node, recipe=recipe, folder=folder))
+        for node in config.callbacks.values()
+        if node is not None
     ]
     last = (EarlyStopping, RunCheckpoint)
     return [

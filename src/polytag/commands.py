@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 from polytag.errors import UserError
 
 QUOTING = (
-    "Put a value with special characters (spaces, = ( ) ' & # or letters beyond ASCII) into single quotes, and the whole "
-    "argument into the shell's double quotes: \"run='logs/my run (1)'\"."
+    "Put a value with special characters (spaces, = ( ) ' & # or letters beyond ASCII) into single quotes, and the "
+    "whole argument into the shell's double quotes: \"run='logs/my run (1)'\"."
 )
 
 

@@ -1,7 +1,7 @@
 """The one exception type for mistakes that the user can mend."""
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(ValueError):

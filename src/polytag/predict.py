@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
 
     build.check_keys(config, "predict")
     source = Path(config.source)
-    if config.out is None and not source.is_file() or source.suffix == ".csv" and config.out is None:
+    if (config.out is None and not source.is_file()) or (source.suffix == ".csv" and config.out is None):
         raise UserError("Where shall the predictions go? Add out=FILE.csv.")
     if config.out is not None and Path(config.out).exists() and not config.overwrite:
         raise UserError(f"{config.out} exists already. Name another out=..., or add overwrite=true.")
@@ -58,9 +58,9 @@ def images_to_predict(source: Path, run: "LoadedRun", config: DictConfig) -> "La
     """
     import numpy as np
 
-    from polytag.data.csv import read_sheet
     from polytag.data.files import list_images
     from polytag.data.label_table import LabelTable
+    from polytag.data.sheet import read_sheet
 
     if source.is_dir():
         root, names = source, list_images(source)

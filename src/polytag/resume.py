@@ -3,13 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from polytag.errors import UserError, first_few
-from polytag.run_folder import RunFolder
+from polytag.run_folder import RunFolder, plain_values
 
 # What may differ between the parts of a run: it changes neither samples nor weights.
-FREE = ("paths", "logger", "tags", "notes", "print_config", "train", "test", "sweep", "data.num_workers", "callbacks.progress")
+FREE = (
+    "paths",
+    "logger",
+    "tags",
+    "notes",
+    "print_config",
+    "train",
+    "test",
+    "sweep",
+    "data.num_workers",
+    "callbacks.progress",
+)
 
 
 def checkpoint_to_resume(folder: RunFolder, config: DictConfig) -> Path | None:
@@ -31,7 +42,7 @@ def checkpoint_to_resume(folder: RunFolder, config: DictConfig) -> Path | None:
 
 def differences(old: DictConfig, new: DictConfig) -> list[str]:
     """Return `key: old -> new` of each value that differs, apart from those that a run may change."""
-    before, after = (_flat(OmegaConf.to_container(config, resolve=True)) for config in (old, new))
+    before, after = (_flat(plain_values(config)) for config in (old, new))
     keys = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"

@@ -25,6 +25,15 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def plain_values(config: "DictConfig", resolve: bool = True) -> dict[str, Any]:
+    """Return a config as dicts, lists and plain values."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(config, resolve=resolve)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
 class RunFolder:
     """A run's folder. See the table in docs/run_folder.md for what each file holds.
 
@@ -95,7 +104,7 @@ class RunFolder:
             return matches[0]
         if Path(name).is_file():
             return Path(name)
-        listed = f"It has {', '.join(there)}." if there else "It has none: the run stopped before its first epoch ended."
+        listed = f"It has {', '.join(there)}." if there else "It has none: it stopped before its first epoch ended."
         raise UserError(f"The run {self.path} has no checkpoint {name!r}. {listed}")
 
     def predictions(self, split: str) -> Path:

@@ -51,9 +51,11 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
 
     from polytag import build
     from polytag.data.datamodule import DataModule
+    from polytag.data.split import label_shift
     from polytag.data.statistics import describe
     from polytag.resume import checkpoint_to_resume
     from polytag.tracking import console
+    from polytag.tracking.loggers import recorded
 
     build.check_keys(config, "train")
     build.check_monitor(config)
@@ -65,6 +67,8 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     table = build.build_table(config.data)
     for line in describe(table):
         log.info(line)
+    if len(table.part(VAL)):
+        log.info(f"largest difference of a label's share between val and train+val: {label_shift(table).max():.4f}")
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, table, recipe)
     build.check_image_sizes(classifier.network, recipe)
@@ -80,13 +84,16 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     )
     trainer = build.build_trainer(config, folder, recipe, classifier.network)
     folder.write_config(config)
-    if config.train:
-        fit(trainer, classifier, datamodule, resume_from)
-    if trainer.is_global_zero:
-        finish(config, folder, table, classifier, recipe, start)
+    with recorded(trainer.loggers, config):
+        if config.train:
+            fit(trainer, classifier, datamodule, resume_from)
+        if trainer.is_global_zero:
+            finish(config, folder, table, classifier, recipe, start)
 
 
-def fit(trainer: "pl.Trainer", classifier: "Classifier", datamodule: "pl.LightningDataModule", resume_from: Any) -> None:
+def fit(
+    trainer: "pl.Trainer", classifier: "Classifier", datamodule: "pl.LightningDataModule", resume_from: Any
+) -> None:
     """Run the recipe, from a checkpoint where there is one."""
     import warnings
 
@@ -108,10 +115,12 @@ def finish(
     recipe: "Recipe",
     start: float,
 ) -> None:
-    """Score the best checkpoint on the validation rows, and on the test rows if there are any; write what people read."""
+    """Score the best checkpoint on the validation rows and on any test rows; write what people read."""
     from polytag.inference.loaded_run import load_run, untrained_run
     from polytag.inference.scoring import score
     from polytag.tracking import console
+    from polytag.tracking.plots import write_plots
+    from polytag.tracking.report import write_report
     from polytag.tracking.summary import write_summary
 
     has_trained = folder.checkpoint("best").exists()
@@ -126,6 +135,9 @@ def finish(
         title = f"Scores of the best checkpoint on the {len(result.probabilities):,} {split} images"
         console.print_scores(title, {"this run": result.scores} | result.baselines, result.undefined)
     folder.write_json(folder.policy_file, run.policy.to_dict(table.classes))
+    decisions = run.policy.decide(results[VAL].probabilities) if VAL in results else None
+    write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), decisions)
+    write_report(config, folder, results, run.policy, time.perf_counter() - start)
     write_summary(config, folder, results, time.perf_counter() - start)
     log.info(f"Run folder: {folder.path}")
 

@@ -60,10 +60,8 @@ class EarlyStopping(Checkpoint):
             return
         skipped = self.recipe.phase_end(epoch) - epoch
         progress = trainer.fit_loop.epoch_progress.current
-        progress.ready += skipped
-        progress.started += skipped
-        progress.processed += skipped
-        progress.completed += skipped
+        for counter in ("ready", "started", "processed", "completed"):
+            setattr(progress, counter, getattr(progress, counter) + skipped)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the count so far."""

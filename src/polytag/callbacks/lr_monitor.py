@@ -10,7 +10,8 @@ class GroupLRMonitor(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Log the rates of this batch; called after they are set."""
-        if trainer.loggers and trainer.global_step % trainer.log_every_n_steps == 0:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it outside of its class
+        if trainer.loggers and trainer.global_step % every == 0:
             rates = {f"lr/{group['name']}": group["lr"] for group in trainer.optimizers[0].param_groups}
             for logger in trainer.loggers:
                 logger.log_metrics(rates, step=trainer.global_step)

@@ -4,6 +4,8 @@ import pytorch_lightning as pl
 import torch
 
 _STAGES = {"train": 0, "val": 1}
+# Odd and far apart: they spread neighbouring positions over the generator's 64-bit seed space.
+_MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
 
 
 class Seeding(pl.Callback):
@@ -26,7 +28,5 @@ class Seeding(pl.Callback):
         self._seed("val", trainer, 0)
 
     def _seed(self, stage: str, trainer: pl.Trainer, batch: int) -> None:
-        # Distinct odd multipliers spread neighbouring positions over the generator's 64-bit seed space.
         position = (self.seed, _STAGES[stage], trainer.current_epoch, batch, trainer.global_rank)
-        multipliers = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
-        torch.manual_seed(sum((value + 1) * factor for value, factor in zip(position, multipliers, strict=True)) % 2**63)
+        torch.manual_seed(sum((value + 1) * odd for value, odd in zip(position, _MULTIPLIERS, strict=True)) % 2**63)

@@ -158,7 +158,7 @@ def assign_splits(
     """
     _check_fractions(val_fraction, test_fraction)
     _check_folds(num_folds, fold, val_indexes)
-    named = _checked_indexes(table, val_indexes) if val_indexes is not None else None
+    named = checked_indexes(table, val_indexes) if val_indexes is not None else None
     split = table.split.copy()
     if test_fraction > 0:
         split[_choose_test(table, test_fraction, named, seed)] = TEST
@@ -239,7 +239,7 @@ def _check_folds(num_folds: int | None, fold: int, val_indexes: Sequence[int] | 
         raise UserError(f"data.num_folds={num_folds} and data.val_indexes exclude each other. Set one of them to null.")
 
 
-def _checked_indexes(table: LabelTable, indexes: Sequence[int]) -> Integers:
+def checked_indexes(table: LabelTable, indexes: Sequence[int]) -> Integers:
     """Return the indexes as an array once they are known to be whole, in range, unique and no test row."""
     listed = list(indexes)
     if wrong := [i for i in listed if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < len(table)]:

@@ -42,8 +42,10 @@ def describe(table: LabelTable) -> list[str]:
     mean = float(table.targets.sum(1, dtype=np.int64).mean()) if len(table) else 0.0
     lines = [
         f"{_count(len(table), 'image')}: {', '.join(parts) or 'none'}",
-        f"{_count(len(table.classes), 'class', 'classes')}, {mean:.2f} labels an image, "
-        f"{_count(len(unlabelled_rows(table)), 'image')} without a label",
+        (
+            f"{_count(len(table.classes), 'class', 'classes')}, {mean:.2f} labels an image, "
+            f"{_count(len(unlabelled_rows(table)), 'image')} without a label"
+        ),
     ]
     if table.is_single_label:
         lines.append("every image has exactly one label: trained as multi-label all the same")

@@ -1,7 +1,8 @@
 """Transform groups: resizing, geometry and colour of one image, on uint8. The only module that imports albumentations.
 
 The randomness of a sample is a function of its key, not of a worker's stream: albumentations' own seeding gives all
-workers of an epoch the same draws, and every epoch too where workers do not persist (2.0.8; tests/data/test_dataset.py).
+workers of an epoch the same draws, and every epoch too where workers do not persist (2.0.8; see
+tests/data/test_dataset.py).
 """
 
 import os
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from polytag.errors import UserError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks a server for the newest version
-import albumentations as A  # noqa: E402  (after the line above)
+import albumentations as A
 
 Image = npt.NDArray[np.uint8]
 RESIZE_MODES = ("squish", "crop", "pad")

@@ -26,7 +26,8 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device("cuda" if name == "gpu" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={name} is not to be had here ({str(error).splitlines()[0]}). Try device=cpu.") from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={name} is not to be had here ({reason}). Try device=cpu.") from error
     return device
 
 

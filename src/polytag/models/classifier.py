@@ -5,7 +5,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -13,6 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 from polytag.data.dataset import Batch
 from polytag.metrics.evaluation import Evaluation
 from polytag.metrics.scores import Score, score_all
+from polytag.models.network import Network
 from polytag.policy import Policy
 
 
@@ -24,6 +24,9 @@ class Outputs(Metric):
     """
 
     full_state_update = False
+    logits: list[torch.Tensor]
+    targets: list[torch.Tensor]
+    rows: list[torch.Tensor]
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +65,7 @@ class Classifier(pl.LightningModule):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         criterion: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         parameter_groups: Sequence[dict[str, Any]],
@@ -72,7 +75,8 @@ class Classifier(pl.LightningModule):
         facts: Callable[[int], dict[str, Any]] = lambda epoch: {},
     ) -> None:
         super().__init__()
-        self.network, self.criterion = network, criterion
+        self.network: Network = network
+        self.criterion = criterion
         self._optimizer, self._parameter_groups = optimizer, parameter_groups
         self.metrics, self.policy, self.monitor, self.facts = metrics, policy, monitor, facts
         self.train_outputs, self.val_outputs = Outputs(), Outputs()
@@ -116,9 +120,7 @@ class Classifier(pl.LightningModule):
 
     def _log_scores(self, stage: str, losses: dict[str, float], logits: torch.Tensor, targets: torch.Tensor) -> None:
         probabilities = logits.sigmoid()
-        scores = losses | score_all(
-            self.metrics, Evaluation(probabilities, targets, self.policy.decide(probabilities))
-        )
+        scores = losses | score_all(self.metrics, Evaluation(probabilities, targets, self.policy.decide(probabilities)))
         for name, value in scores.items():
             full = f"{stage}/{name}"
             self.log(full, value, prog_bar=full in (self.monitor, "val/loss"))

@@ -47,4 +47,4 @@ class Freeze(pl.Callback):
             self._apply(trainer, pl_module)
 
     def _apply(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        freeze(pl_module.network, self.groups, self.recipe.phase_at(trainer.current_epoch).frozen)
+        freeze(pl_module.get_submodule("network"), self.groups, self.recipe.phase_at(trainer.current_epoch).frozen)

@@ -50,7 +50,8 @@ class Phase:
                 f"not {list(self.group_lr_div)}."
             )
         if unknown := set(self.frozen) - set(self.groups):
-            raise UserError(f"recipe: no layer group {first_few(unknown)} to freeze; there are {', '.join(self.groups)}.")
+            there = ", ".join(self.groups)
+            raise UserError(f"recipe: no layer group {first_few(unknown)} to freeze; there are {there}.")
         if set(self.frozen) == set(self.groups):
             raise UserError("recipe: a phase in which every layer group is frozen trains nothing.")
 
@@ -225,7 +226,7 @@ def _epochs(curve: Curve, epochs: Any) -> Any:
     if epochs is None and curve.epochs is None:
         raise UserError("recipe.epochs is needed: only the cycles curve has a length of its own.")
     if epochs is not None and curve.epochs is not None:
-        raise UserError(f"recipe.epochs={epochs} contradicts the curve, whose cycles last {curve.epochs} epochs: drop one.")
+        raise UserError(f"recipe.epochs={epochs} contradicts the curve, whose cycles last {curve.epochs}: drop one.")
     return curve.epochs if epochs is None else epochs
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
 
+from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Recipe
 
 console = Console(soft_wrap=True)
@@ -16,13 +17,12 @@ console = Console(soft_wrap=True)
 
 def print_config(config: DictConfig) -> None:
     """Print the resolved config as a tree, one branch a group."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+    plain = plain_values(config)
     tree = Tree("config")
     for key, value in plain.items():
         if isinstance(value, dict) and value:
             text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=200).rstrip()
-            tree.add(str(key)).add(Syntax(text, "yaml", background_color="default"))
+            tree.add(key).add(Syntax(text, "yaml", background_color="default"))
         else:
             tree.add(f"{key}: {value!r}")
     console.print(tree)
@@ -38,9 +38,7 @@ def print_recipe(recipe: Recipe) -> None:
             "-" if group in phase.frozen else f"{phase.lr / div:.2g}"
             for group, div in zip(phase.groups, phase.group_lr_div, strict=True)
         ]
-        table.add_row(
-            str(number), str(phase.epochs), str(phase.image_size), "+".join(phase.frozen) or "-", *rates
-        )
+        table.add_row(str(number), str(phase.epochs), str(phase.image_size), "+".join(phase.frozen) or "-", *rates)
     console.print(table)
 
 

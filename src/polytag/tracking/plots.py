@@ -4,15 +4,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from polytag.inference.scoring import Result
+from polytag.run_folder import RunFolder
 from polytag.schedule.recipe import Recipe
-from polytag.tracking.per_class import ClassScore, marked_names, sample_rows
+from polytag.tracking.per_class import ClassScore, class_scores, marked_names, sample_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people with any colour vision tell apart: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#6b7280"
 GROUP_COLOURS = (GREEN, ORANGE, BLUE, RED, GREY)
+KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300"}
 SHADES = ("#e5e9f0", "#f3ead7", "#e3efe6")
 DPI = 150
 MAX_BARS = 60
@@ -59,6 +61,31 @@ def best_row(rows: Sequence[Mapping[str, str]], metric: str, mode: str) -> int |
     return int(np.nanargmax(values) if mode == "max" else np.nanargmin(values))
 
 
+def write_plots(
+    folder: RunFolder,
+    recipe: Recipe,
+    monitor: tuple[str, str],
+    result: Result | None,
+    decisions: npt.NDArray[np.bool_] | None,
+) -> None:
+    """Draw the pictures of a run: those that it has something to show for.
+
+    Args:
+        folder: The run, with its history written.
+        recipe: What it was trained by.
+        monitor: The monitored metric and its mode.
+        result: Of the validation rows, if there are any.
+        decisions: ``(N, L)`` the labels predicted for them.
+    """
+    if rows := folder.read_history():
+        plot_history(rows, recipe, *monitor, folder.plots / "history.png")
+    if result is not None and decisions is not None:
+        plot_predictions(result, decisions, folder.plots / "predictions.png")
+        scores = class_scores(result, decisions)
+        if any(score.support for score in scores):
+            plot_per_class(scores, folder.plots / "per_class.png")
+
+
 def plot_history(
     rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str, mode: str, path: Path
 ) -> None:
@@ -73,7 +100,7 @@ def plot_history(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
     losses, scores, rates = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
     epochs = column(rows, "epoch") + 1
     for name, colour in (("train/loss", GREY), ("val/loss", BLUE)):
@@ -87,13 +114,13 @@ def plot_history(
         scores.set_title(f"best {values[best]:.4f} in epoch {epochs[best]:.0f}", loc="right", fontsize=9, color=RED)
     _draw_rates(rates, recipe, phase_spans(rows))
     rates.set_xlabel("epoch")
-    rates.set_xlim(min(epochs) - 1, max(epochs))
+    rates.set_xlim(min(epochs) - 1, max(epochs) + 0.015 * len(epochs))
     rates.locator_params(axis="x", integer=True)
     for axes in (losses, scores, rates):
         _clean(axes)
         _shade(axes, phase_spans(rows))
     _name_sizes(losses, phase_spans(rows))
-    losses.legend(frameon=False, fontsize=9)
+    _legend_beside(losses)
     _save(figure, path)
 
 
@@ -110,7 +137,12 @@ def _draw_rates(axes: "Axes", recipe: Recipe, spans: Sequence[Span]) -> None:
     axes.set_yscale("log")
     axes.set_ylim(bottom=min(peaks) / 100)  # the curves end near 0, and nobody needs to see how near
     axes.set_ylabel("learning rate")
-    axes.legend(frameon=False, fontsize=9, ncols=len(groups), loc="lower left")
+    _legend_beside(axes)
+
+
+def _legend_beside(axes: "Axes") -> None:
+    """Name the lines where no line runs."""
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _shade(axes: "Axes", spans: Sequence[Span]) -> None:
@@ -161,7 +193,7 @@ def plot_predictions(
     names = [marked_names(table.targets[i], decisions[i], table.classes) for i in chosen]
     texts = [_flow(figure, words, side) for words in names]
     rows = [slice(start, start + columns) for start in range(0, len(chosen), columns)]
-    heights = [side + line * (max(words[-1][1] for words in texts[row]) + 1) + 2 * gap for row in rows]
+    heights = [side + line * (max(words[-1][1] for words in texts[row]) + 1) + gap for row in rows]
     width, height = columns * (side + gap) + gap, sum(heights) + 2 * gap
     figure.set_size_inches(width, height)
     _legend(figure, gap, height - 1.2 * gap, width, height)
@@ -172,14 +204,11 @@ def plot_predictions(
             axes = figure.add_axes((left / width, (top - side) / height, side / width, side / height))
             axes.imshow(resize_to(table.decoder.read(str(table.paths[index])), round(side * DPI)))
             axes.axis("off")
-            for x, number, text, kind in ((w[0], w[1], w[2], w[3]) for w in words):
+            for x, number, text, kind in words:
                 y = top - side - 0.06 - number * line
                 _write(figure, (left + x) / width, y / height, text, kind)
         top -= row_height
     _save(figure, path)
-
-
-KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300"}
 
 
 def _write(figure: "Figure", x: float, y: float, text: str, kind: str) -> None:

@@ -1,0 +1,131 @@
+"""`report.html`: a run on one page that needs no other file and no script."""
+
+import base64
+import math
+from collections.abc import Mapping
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, StrictUndefined
+from omegaconf import DictConfig, OmegaConf
+
+from polytag.data.label_table import VAL
+from polytag.inference.loaded_run import read_checkpoint
+from polytag.inference.scoring import Result
+from polytag.policy import Policy
+from polytag.run_folder import RunFolder, write_atomically
+from polytag.tracking.per_class import class_scores, marked_names, sample_rows
+from polytag.tracking.plots import best_row, resize_to
+from polytag.tracking.summary import PACKAGES, git_commit
+
+PICTURES, PICTURE_SIDE = 24, 224
+
+
+def write_report(
+    config: DictConfig, folder: RunFolder, results: Mapping[str, Result], policy: Policy, total_seconds: float
+) -> Path:
+    """Write the page of a run and return its file.
+
+    Args:
+        config: The run's config.
+        folder: The run, with its history and its plots written.
+        results: The results of each scored split.
+        policy: How probabilities become labels.
+        total_seconds: Wall time of this process so far.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "percent": _percent}
+    template = environment.from_string(files("polytag.tracking").joinpath("report.html.jinja").read_text("utf-8"))
+    classes = next((result.table.classes for result in results.values()), ())
+    history = folder.plots / "history.png"
+    page = template.render(
+        title="/".join(folder.path.absolute().parts[-2:]),  # by default the date and the time
+        subtitle=f"{config.model.get('backbone', 'a network of your own')} on {config.data.get('root', 'your data')}",
+        notes=config.notes,
+        tags=list(config.tags),
+        monitor=config.monitor.metric,
+        splits=[_split(name, result, policy) for name, result in results.items()],
+        thresholds=policy.to_dict(classes)["thresholds"],
+        history=_data_url(history.read_bytes(), "png") if history.exists() else None,
+        pictures=_pictures(results[VAL], policy) if VAL in results else [],
+        facts=_facts(config, folder, total_seconds),
+        config=OmegaConf.to_yaml(config, resolve=True),
+    )
+    path = folder.path / "report.html"
+    write_atomically(path, page)
+    return path
+
+
+def _split(name: str, result: Result, policy: Policy) -> dict[str, Any]:
+    """Return what the page says about one split; classes in the order of their scores, undefined ones last."""
+    scores = class_scores(result, policy.decide(result.probabilities))
+    return {
+        "name": name,
+        "images": len(result.table),
+        "scores": result.scores,
+        "baselines": result.baselines,
+        "undefined": result.undefined,
+        "classes": sorted(scores, key=lambda s: -s.average_precision if s.support else math.inf),
+    }
+
+
+def _pictures(result: Result, policy: Policy) -> list[dict[str, Any]]:
+    """Return a seeded choice of images as small JPEGs with their marked names."""
+    table, decisions = result.table, policy.decide(result.probabilities)
+    return [
+        {
+            "image": _data_url(_thumbnail(table.decoder.read(str(table.paths[i]))), "jpeg"),
+            "names": marked_names(table.targets[i], decisions[i], table.classes),
+            "file": str(table.names[i]),
+        }
+        for i in sample_rows(len(table), PICTURES, seed=0)
+    ]
+
+
+def _thumbnail(pixels: npt.NDArray[np.uint8]) -> bytes:
+    small = resize_to(pixels, min(PICTURE_SIDE, max(pixels.shape[:2])))
+    done, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    assert done
+    return content.tobytes()
+
+
+def _data_url(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _facts(config: DictConfig, folder: RunFolder, total_seconds: float) -> dict[str, str]:
+    """Return best epoch, where the time went, and what the run was made with."""
+    rows = folder.read_history()
+    best = best_row(rows, config.monitor.metric, config.monitor.mode)
+    facts = {} if best is None else {"best epoch": f"{int(rows[best]['epoch']) + 1} of {int(rows[-1]['epoch']) + 1}"}
+    facts["time in all"] = duration(total_seconds)
+    last = folder.checkpoint("last")
+    timing = read_checkpoint(last).get("callbacks", {}).get("Timing") if last.exists() else None
+    if timing:
+        facts |= {name.replace("_", " "): duration(value) for name, value in timing["seconds"].items()}
+        if timing["seconds"]["train"]:
+            facts["training speed"] = f"{timing['images'] / timing['seconds']['train']:,.0f} images/s"
+    facts["versions"] = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    facts["git commit"] = git_commit() or "-"
+    return facts
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _percent(value: float) -> str:
+    return "0" if math.isnan(value) else f"{100 * value:.1f}"

@@ -1,0 +1,124 @@
+"""`evaluate`: a run's checkpoint on its own data and on others."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from fake.csv import make_csv, write_csv
+
+
+def newest(run):
+    return sorted((run / "evaluation").iterdir())[-1]
+
+
+def test_the_runs_own_data_gives_the_runs_own_scores(call, finished_run, tmp_path):
+    done = call("evaluate", f"run={finished_run}", f"out={tmp_path / 'out'}", "device=cpu")
+    assert done.code == 0, done.err
+    summary = json.loads((finished_run / "summary.json").read_text())
+    scores = json.loads((tmp_path / "out/summary.json").read_text())["scores"]
+    assert {f"val/{name}": value for name, value in scores.items()} == pytest.approx(summary["val"])
+    assert (tmp_path / "out/predictions.csv").read_text() == (finished_run / "predictions/val.csv").read_text()
+
+
+def test_no_other_file_of_the_run_changes(call, finished_run):
+    def state():
+        return {f: f.stat().st_mtime_ns for f in finished_run.rglob("*") if f.is_file() and "evaluation" not in f.parts}
+
+    before = state()
+    assert call("evaluate", f"run={finished_run}").code == 0
+    assert state() == before
+    assert (newest(finished_run) / "summary.json").is_file()
+
+
+def test_checkpoints_splits_and_policy_can_be_chosen(call, finished_run, tmp_path):
+    def scores(*arguments):
+        done = call("evaluate", f"run={finished_run}", f"out={tmp_path / 'o'}", "overwrite=true", *arguments)
+        assert done.code == 0, done.err
+        return json.loads((tmp_path / "o/summary.json").read_text())
+
+    assert scores("split=train")["images"] == 19
+    assert scores("split=all")["images"] == 24
+    assert scores("checkpoint=phase_0")["image_size"] == 32
+    everything = scores("policy=fixed", "policy.threshold=0.0")
+    assert everything["policy"]["threshold"] == 0.0
+    assert everything["scores"]["accuracy_policy"] < 0.9  # every label is chosen now
+
+
+def test_other_data_with_some_of_the_classes(call, finished_run, tmp_path):
+    root = tmp_path / "other"
+    make_csv(root, rows=8, seed=5)
+    done = call("evaluate", f"run={finished_run}", "data=csv", f"data.root={root}", f"out={tmp_path / 'o'}")
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "o/summary.json").read_text())["images"] == 8
+
+
+def test_the_same_data_in_another_place(call, finished_run, csv_data, tmp_path):
+    shutil.copytree(csv_data, tmp_path / "moved")
+    done = call(
+        "evaluate", f"run={finished_run}", f"data.root={tmp_path / 'moved'}", "split=val", f"out={tmp_path / 'o'}"
+    )
+    assert done.code == 0, done.err
+    assert (tmp_path / "o/predictions.csv").read_text() == (finished_run / "predictions/val.csv").read_text()
+
+
+def test_a_class_that_the_run_does_not_know_is_refused(call, finished_run, csv_data, tmp_path):
+    root = tmp_path / "other"
+    shutil.copytree(csv_data, root)
+    with open(root / "labels.csv", newline="") as file:
+        lines = list(csv.reader(file))
+    write_csv(root, [",".join(lines[0]), *(f"{line[0]},unicorn" for line in lines[1:])])
+    done = call("evaluate", f"run={finished_run}", "data=csv", f"data.root={root}")
+    assert done.code == 2
+    assert "does not know: unicorn" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Which run?"),
+        (("run=not_there",), "There is no run folder not_there"),
+        (("run=.",), "is no run folder: it has no config.yaml"),
+        (("run=RUN", "checkpoint=phase_9"), "has no checkpoint 'phase_9'. It has best, last, phase_0_32"),
+        (("run=RUN", "split=vall"), "split=vall is none of train, val, test, all"),
+        (("run=RUN", "split=test"), "no rows in split=test"),
+        (("run=RUN", "device=cuda"), "device=cuda is not to be had here"),
+        (("run=RUN,RUN",), "one run at a time"),
+    ],
+)
+def test_mistakes_are_one_line(call, finished_run, arguments, message):
+    done = call("evaluate", *(argument.replace("RUN", str(finished_run)) for argument in arguments))
+    assert done.code == 2, done.out
+    assert message in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_damaged_checkpoint_is_named(call, finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    best = run / "checkpoints/best.ckpt"
+    best.write_bytes(best.read_bytes()[:5000])
+    done = call("evaluate", f"run={run}")
+    assert done.code == 2
+    assert "best.ckpt cannot be read" in done.err
+    assert call("evaluate", f"run={run}", "checkpoint=last").code == 0
+
+
+def test_a_checkpoint_of_other_classes_is_refused(call, finished_run, tmp_path):
+    import torch
+
+    content = torch.load(finished_run / "checkpoints/best.ckpt", weights_only=True)
+    content["polytag"]["classes"] = [f"x{i}" for i in range(len(content["polytag"]["classes"]))]
+    torch.save(content, tmp_path / "other.ckpt")
+    done = call("evaluate", f"run={finished_run}", f"checkpoint={tmp_path / 'other.ckpt'}")
+    assert done.code == 2
+    assert "of other classes" in done.err
+
+
+def test_results_are_not_overwritten_unless_told_to(call, finished_run, tmp_path):
+    arguments = ("evaluate", f"run={finished_run}", f"out={tmp_path / 'out'}")
+    assert call(*arguments).code == 0
+    again = call(*arguments)
+    assert again.code == 2
+    assert "overwrite=true" in again.err
+    assert call(*arguments, "overwrite=true").code == 0
