@@ -150,8 +150,7 @@ def build_source(data: DictConfig) -> LabelTable:
     """Read the labels of a data config. Whether the images exist is not looked at yet."""
     if OmegaConf.is_missing(data, "root"):
         raise UserError("data.root is not set: which folder holds the data? data.root=FOLDER")
-    own = OmegaConf.masked_copy(data, [str(key) for key in data if key not in COMMON_DATA_KEYS])
-    table = build(OmegaConf.create(OmegaConf.to_container(own, resolve=True)))
+    table = build({key: value for key, value in plain_values(data).items() if key not in COMMON_DATA_KEYS})
     assert isinstance(table, LabelTable)
     return table
 

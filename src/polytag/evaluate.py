@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from polytag.commands import command
@@ -33,7 +34,7 @@ def main(config: DictConfig) -> None:
     refuse_existing(out / "summary.json", config.overwrite)
     run = load_run(config.run, config.checkpoint, build.build(config.policy))
     everything = with_classes(build.build_table(config.data), run.classes)
-    rows = choose_rows(everything, config.split, own=same_data(config.data, run.config.data))
+    rows = choose_rows(everything, config.split, own=is_own_data(config.data, run.config.data))
     probabilities = run.predict(
         rows,
         device=choose_device(config.device),
@@ -68,9 +69,11 @@ def refuse_existing(file: Path, overwrite: bool) -> None:
         raise UserError(f"{file} exists already. Name another out=..., or add overwrite=true.")
 
 
-def same_data(data: DictConfig, own: DictConfig) -> bool:
-    """Whether a data config reads the labels that the run was trained on."""
-    return bool(data.get("_target_") == own.get("_target_") and data.get("root") == own.get("root"))
+def is_own_data(data: DictConfig, own: DictConfig) -> bool:
+    """Whether the data are those that the run was trained on: not named anew, or named with the same root."""
+    if HydraConfig.get().runtime.choices["data"] == "from_run":
+        return True
+    return bool(data._target_ == own._target_ and Path(data.root).absolute() == Path(own.root).absolute())
 
 
 def with_classes(table: "LabelTable", classes: tuple[str, ...]) -> "LabelTable":

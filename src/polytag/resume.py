@@ -31,13 +31,22 @@ def checkpoint_to_resume(folder: RunFolder, config: DictConfig) -> Path | None:
     """
     if not folder.config_file.exists():
         return None
-    if changed := differences(folder.read_config(), config):
-        raise UserError(
-            f"{folder.path} holds an unfinished run with other settings: {first_few(changed)}. "
-            "Give the same command to go on with it, or another hydra.run.dir to start anew."
-        )
+    refuse_changes(folder, config)
     last = folder.checkpoint("last")
     return last if last.exists() else None
+
+
+def refuse_changes(folder: RunFolder, config: DictConfig) -> None:
+    """Raise where a folder's run has other settings than those that are asked for: its scores would not be theirs.
+
+    Raises:
+        UserError: The differences.
+    """
+    if changed := differences(folder.read_config(), config):
+        raise UserError(
+            f"{folder.path} holds {'a finished' if folder.is_finished else 'an unfinished'} run with other settings: "
+            f"{first_few(changed)}. Give its own command, or another hydra.run.dir (in a sweep: sweep.name) to start anew."
+        )
 
 
 def differences(old: DictConfig, new: DictConfig) -> list[str]:

@@ -34,10 +34,15 @@ KNOWN_WARNINGS = (
 @command("train")
 def main(config: DictConfig) -> float:
     """Train one run, and return its best score for a sweep."""
+    from polytag import build
+    from polytag.resume import refuse_changes
     from polytag.run_folder import RunFolder
 
+    build.check_keys(config, "train")
+    build.absolute_paths(config)
     folder = RunFolder(config.paths.output)
     if folder.is_finished:
+        refuse_changes(folder, config)
         log.info(f"The run in {folder.path} is finished: see {folder.summary_file}.")
         return best_score(folder)
     train(config, folder)
@@ -57,9 +62,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     from polytag.tracking import console
     from polytag.tracking.loggers import recorded
 
-    build.check_keys(config, "train")
     build.check_monitor(config)
-    build.absolute_paths(config)
     resume_from = checkpoint_to_resume(folder, config)
     if config.print_config:
         console.print_config(config)
