@@ -45,7 +45,8 @@ def refuse_changes(folder: RunFolder, config: DictConfig) -> None:
     if changed := differences(folder.read_config(), config):
         raise UserError(
             f"{folder.path} holds {'a finished' if folder.is_finished else 'an unfinished'} run with other settings: "
-            f"{first_few(changed)}. Give its own command, or another hydra.run.dir (in a sweep: sweep.name) to start anew."
+            f"{first_few(changed)}. "
+            "Give its own command, or another hydra.run.dir (in a sweep: sweep.name) to start anew."
         )
 
 

@@ -55,6 +55,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     import pytorch_lightning as pl
 
     from polytag import build
+    from polytag.allocator import keep_freed_memory
     from polytag.data.datamodule import DataModule
     from polytag.data.split import label_shift
     from polytag.data.statistics import describe
@@ -62,6 +63,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     from polytag.tracking import console
     from polytag.tracking.loggers import recorded
 
+    keep_freed_memory()
     build.check_monitor(config)
     resume_from = checkpoint_to_resume(folder, config)
     if config.print_config:
@@ -124,7 +126,7 @@ def finish(
     from polytag.tracking import console
     from polytag.tracking.plots import write_plots
     from polytag.tracking.report import write_report
-    from polytag.tracking.summary import write_summary
+    from polytag.tracking.summary import summarise
 
     has_trained = folder.checkpoint("best").exists()
     run = load_run(folder.path) if has_trained else untrained_run(config, folder, table, classifier.network, recipe)
@@ -140,8 +142,9 @@ def finish(
     folder.write_json(folder.policy_file, run.policy.to_dict(table.classes))
     decisions = run.policy.decide(results[VAL].probabilities) if VAL in results else None
     write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), decisions)
-    write_report(config, folder, results, run.policy, time.perf_counter() - start)
-    write_summary(config, folder, results, time.perf_counter() - start)
+    summary = summarise(config, folder, results, time.perf_counter() - start)
+    write_report(config, folder, results, run.policy, summary)
+    folder.write_json(folder.summary_file, summary)  # last: its presence says that the run is done
     log.info(f"Run folder: {folder.path}")
 
 

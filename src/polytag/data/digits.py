@@ -25,7 +25,7 @@ VAL_SHARE_OF_DIGITS = 0.25
 
 
 def read_digits(
-    root: str, train_scenes: int = 2000, val_scenes: int = 500, scene_size: int = 96, scene_seed: int = 0
+    root: str, train_scenes: int = 1600, val_scenes: int = 400, scene_size: int = 96, scene_seed: int = 0
 ) -> LabelTable:
     """Return the table of the scenes, composing them first where they are not there yet.
 

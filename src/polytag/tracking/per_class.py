@@ -75,7 +75,7 @@ def marked_names(
         "added": ("+", ~targets.astype(bool) & decisions.astype(bool)),
         "missed": ("\N{MINUS SIGN}", targets.astype(bool) & ~decisions.astype(bool)),
     }
-    names = [(mark + classes[i], kind) for kind, (mark, chosen) in kinds.items() for i in np.flatnonzero(chosen)]
+    names = [(mark + classes[int(i)], kind) for kind, (mark, chosen) in kinds.items() for i in np.flatnonzero(chosen)]
     return names or [("none", "right")]
 
 

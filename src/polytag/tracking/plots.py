@@ -1,30 +1,25 @@
-"""Pictures of a run: its history, some predictions, the classes. matplotlib is slow to import, so functions import it."""
+"""Pictures of a run: its history, some predictions, the classes. matplotlib is slow to import: functions do it."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from polytag.inference.scoring import Result
 from polytag.run_folder import RunFolder
 from polytag.schedule.recipe import Recipe
-from polytag.tracking.per_class import ClassScore, class_scores, marked_names, sample_rows
+from polytag.tracking.per_class import ClassScore, class_scores
+from polytag.tracking.picture_grid import plot_predictions
+from polytag.tracking.style import BLUE, GREEN, GREY, ORANGE, RED, clean, save, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any colour vision tell apart: https://jfly.uni-koeln.de/color/
-BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#6b7280"
 GROUP_COLOURS = (GREEN, ORANGE, BLUE, RED, GREY)
-KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300"}
 SHADES = ("#e5e9f0", "#f3ead7", "#e3efe6")
-DPI = 150
 MAX_BARS = 60
 
 
@@ -86,9 +81,7 @@ def write_plots(
             plot_per_class(scores, folder.plots / "per_class.png")
 
 
-def plot_history(
-    rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str, mode: str, path: Path
-) -> None:
+def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str, mode: str, path: Path) -> None:
     """Draw losses, the monitored metric and the learning rates over the epochs, with the phases behind them.
 
     Args:
@@ -117,23 +110,24 @@ def plot_history(
     rates.set_xlim(min(epochs) - 1, max(epochs) + 0.015 * len(epochs))
     rates.locator_params(axis="x", integer=True)
     for axes in (losses, scores, rates):
-        _clean(axes)
+        clean(axes)
         _shade(axes, phase_spans(rows))
     _name_sizes(losses, phase_spans(rows))
     _legend_beside(losses)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_rates(axes: "Axes", recipe: Recipe, spans: Sequence[Span]) -> None:
     """Draw the rate of each group as it moves batch by batch; a frozen group has none."""
     groups = recipe.phases[0].groups
     peaks = [phase.lr / max(phase.group_lr_div) for phase in recipe.phases]
-    for group, colour in zip(groups, GROUP_COLOURS, strict=False):
+    for order, (group, colour) in enumerate(zip(groups, GROUP_COLOURS, strict=False)):
+        thickness = 1.4 + 1.2 * (len(groups) - 1 - order)  # where rates are equal, the groups below stay visible
         for number, span in enumerate(spans):
             positions = np.linspace(span.start, span.end - 1e-6, 60 * (span.end - span.start))
             rates = np.array([recipe.group_lrs(float(position))[group] for position in positions])
             rates[rates == 0] = np.nan
-            axes.plot(positions, rates, color=colour, linewidth=1.4, label=None if number else group)
+            axes.plot(positions, rates, color=colour, linewidth=thickness, label=None if number else group)
     axes.set_yscale("log")
     axes.set_ylim(bottom=min(peaks) / 100)  # the curves end near 0, and nobody needs to see how near
     axes.set_ylabel("learning rate")
@@ -171,93 +165,6 @@ def _name_sizes(axes: "Axes", spans: Sequence[Span]) -> None:
             start = i + 1
 
 
-def plot_predictions(
-    result: Result, decisions: npt.NDArray[np.bool_], path: Path, count: int = 12, seed: int = 0, columns: int = 4
-) -> None:
-    """Draw a seeded choice of images with their labels below: right, wrongly given (+) and missed (−) ones.
-
-    Args:
-        result: At least one image and its targets.
-        decisions: ``(N, L)`` the predicted labels.
-        path: Where the PNG goes.
-        count: Number of images.
-        seed: Another seed shows other images.
-        columns: Images side by side.
-    """
-    from matplotlib.figure import Figure
-
-    table, side, gap, line = result.table, 2.1, 0.2, 0.19  # inches
-    chosen = sample_rows(len(table), count, seed)
-    columns = min(columns, len(chosen))
-    figure = Figure(figsize=(1, 1), dpi=DPI)
-    names = [marked_names(table.targets[i], decisions[i], table.classes) for i in chosen]
-    texts = [_flow(figure, words, side) for words in names]
-    rows = [slice(start, start + columns) for start in range(0, len(chosen), columns)]
-    heights = [side + line * (max(words[-1][1] for words in texts[row]) + 1) + gap for row in rows]
-    width, height = columns * (side + gap) + gap, sum(heights) + 2 * gap
-    figure.set_size_inches(width, height)
-    _legend(figure, gap, height - 1.2 * gap, width, height)
-    top = height - 2 * gap
-    for row, row_height in zip(rows, heights, strict=True):
-        for place, (index, words) in enumerate(zip(chosen[row], texts[row], strict=True)):
-            left = gap + place * (side + gap)
-            axes = figure.add_axes((left / width, (top - side) / height, side / width, side / height))
-            axes.imshow(resize_to(table.decoder.read(str(table.paths[index])), round(side * DPI)))
-            axes.axis("off")
-            for x, number, text, kind in words:
-                y = top - side - 0.06 - number * line
-                _write(figure, (left + x) / width, y / height, text, kind)
-        top -= row_height
-    _save(figure, path)
-
-
-def _write(figure: "Figure", x: float, y: float, text: str, kind: str) -> None:
-    figure.text(
-        x, y, text, color=KIND_COLOURS[kind], fontsize=9.5, va="top", parse_math=False,
-        fontweight="normal" if kind == "right" else "bold",
-    )
-
-
-def _legend(figure: "Figure", x: float, y: float, width: float, height: float) -> None:
-    words = [("right", "right"), ("+ wrongly given", "added"), ("\N{MINUS SIGN} missed", "missed")]
-    for left, _, text, kind in _flow(figure, words, 10.0, space=0.2):
-        _write(figure, (x + left) / width, (y + 0.1) / height, text, kind)
-
-
-def _flow(
-    figure: "Figure", words: Sequence[tuple[str, str]], width: float, space: float = 0.1
-) -> list[tuple[float, int, str, str]]:
-    """Lay words out in lines of a width in inches: `(x, line, text, kind)` each, matplotlib has no running text."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
-
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    placed, x, line = [], 0.0, 0
-    for text, kind in words:
-        shown = shorten(text, 26)
-        probe = Text(0, 0, shown, fontsize=9.5, fontweight="normal" if kind == "right" else "bold", parse_math=False)
-        probe.set_figure(figure)
-        length = probe.get_window_extent(renderer).width / figure.dpi
-        if x and x + length > width:
-            x, line = 0.0, line + 1
-        placed.append((x, line, shown, kind))
-        x += length + space
-    return placed
-
-
-def shorten(text: str, length: int) -> str:
-    """Return the text, cut to a length with an ellipsis where it is longer."""
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def resize_to(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Return an ``(H, W, 3)`` image whose longer side has a number of pixels."""
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8)
-
-
 def plot_per_class(scores: Sequence[ClassScore], path: Path) -> None:
     """Draw the average precision of each class, the best on top, with its support and the score of guessing.
 
@@ -274,7 +181,7 @@ def plot_per_class(scores: Sequence[ClassScore], path: Path) -> None:
     axes.scatter([s.chance for s in shown], places, marker="|", s=90, color=RED, linewidth=2, label="guessing")
     for place, score in zip(places, shown, strict=True):
         text = f"{score.average_precision:.2f}  ({score.support:,} image{'s' * (score.support != 1)})"
-        axes.text(score.average_precision + 0.01, place, text, va="center", fontsize=8, color="#374151")
+        axes.text(score.average_precision + 0.01, int(place), text, va="center", fontsize=8, color="#374151")
     axes.set_yticks(places, [shorten(s.name, 30) for s in shown], fontsize=9, parse_math=False)
     axes.set_xlim(0, 1.2)
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -283,21 +190,5 @@ def plot_per_class(scores: Sequence[ClassScore], path: Path) -> None:
     of_all = f", the {MAX_BARS} lowest of {len(defined):,}" if len(defined) > MAX_BARS else ""
     axes.set_title(f"Classes by average precision{of_all}", fontsize=10, loc="left")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    _clean(axes, grid="x")
-    _save(figure, path)
-
-
-def _clean(axes: "Axes", grid: str = "y") -> None:
-    """Take away what carries no data."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#e5e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8.5)
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # Class names may be in any script; a box instead of a letter is no reason to fill the terminal.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(path, dpi=DPI, facecolor="white")
+    clean(axes, grid="x")
+    save(figure, path)

@@ -3,7 +3,6 @@
 import base64
 import math
 from collections.abc import Mapping
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,17 @@ from jinja2 import Environment, StrictUndefined
 from omegaconf import DictConfig, OmegaConf
 
 from polytag.data.label_table import VAL
-from polytag.inference.loaded_run import read_checkpoint
 from polytag.inference.scoring import Result
 from polytag.policy import Policy
 from polytag.run_folder import RunFolder, write_atomically
 from polytag.tracking.per_class import class_scores, marked_names, sample_rows
-from polytag.tracking.plots import best_row, resize_to
-from polytag.tracking.summary import PACKAGES, git_commit
+from polytag.tracking.picture_grid import resize_to
 
 PICTURES, PICTURE_SIDE = 24, 224
 
 
 def write_report(
-    config: DictConfig, folder: RunFolder, results: Mapping[str, Result], policy: Policy, total_seconds: float
+    config: DictConfig, folder: RunFolder, results: Mapping[str, Result], policy: Policy, summary: Mapping[str, Any]
 ) -> Path:
     """Write the page of a run and return its file.
 
@@ -36,7 +33,7 @@ def write_report(
         folder: The run, with its history and its plots written.
         results: The results of each scored split.
         policy: How probabilities become labels.
-        total_seconds: Wall time of this process so far.
+        summary: What summary.json will hold.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "percent": _percent}
@@ -53,7 +50,7 @@ def write_report(
         thresholds=policy.to_dict(classes)["thresholds"],
         history=_data_url(history.read_bytes(), "png") if history.exists() else None,
         pictures=_pictures(results[VAL], policy) if VAL in results else [],
-        facts=_facts(config, folder, total_seconds),
+        facts=_facts(folder, summary),
         config=OmegaConf.to_yaml(config, resolve=True),
     )
     path = folder.path / "report.html"
@@ -98,20 +95,17 @@ def _data_url(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _facts(config: DictConfig, folder: RunFolder, total_seconds: float) -> dict[str, str]:
+def _facts(folder: RunFolder, summary: Mapping[str, Any]) -> dict[str, str]:
     """Return best epoch, where the time went, and what the run was made with."""
-    rows = folder.read_history()
-    best = best_row(rows, config.monitor.metric, config.monitor.mode)
-    facts = {} if best is None else {"best epoch": f"{int(rows[best]['epoch']) + 1} of {int(rows[-1]['epoch']) + 1}"}
-    facts["time in all"] = duration(total_seconds)
-    last = folder.checkpoint("last")
-    timing = read_checkpoint(last).get("callbacks", {}).get("Timing") if last.exists() else None
-    if timing:
-        facts |= {name.replace("_", " "): duration(value) for name, value in timing["seconds"].items()}
-        if timing["seconds"]["train"]:
-            facts["training speed"] = f"{timing['images'] / timing['seconds']['train']:,.0f} images/s"
-    facts["versions"] = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    facts["git commit"] = git_commit() or "-"
+    rows, best = folder.read_history(), summary["monitor"]["epoch"]
+    facts = {} if best is None else {"best epoch": f"{best + 1} of {int(rows[-1]['epoch']) + 1}"}
+    seconds = dict(summary["seconds"])
+    facts["time in all"] = duration(seconds.pop("total"))
+    facts |= {name.replace("_", " "): duration(value) for name, value in seconds.items()}
+    if summary["images_per_second"]:
+        facts["training speed"] = f"{summary['images_per_second']:,.0f} images/s"
+    facts["versions"] = ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
+    facts["git commit"] = summary["git_commit"] or "-"
     return facts
 
 

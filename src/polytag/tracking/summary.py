@@ -15,14 +15,14 @@ from polytag.run_folder import RunFolder
 PACKAGES = ("polytag", "torch", "pytorch-lightning", "timm", "albumentations", "torchmetrics", "hydra-core", "numpy")
 
 
-def write_summary(
+def summarise(
     config: DictConfig, folder: RunFolder, results: Mapping[str, Result], total_seconds: float
 ) -> dict[str, Any]:
-    """Write and return the summary of a run.
+    """Return the summary of a run.
 
     Args:
         config: The run's config.
-        folder: Where it is written.
+        folder: The run, with its checkpoints.
         results: The results of each scored split.
         total_seconds: Wall time of this process so far.
     """
@@ -30,7 +30,7 @@ def write_summary(
     timing = callbacks.get("Timing", {"seconds": {}, "images": 0})
     checkpoint = callbacks.get("RunCheckpoint", {"best": None, "best_epoch": None})
     seconds = {"total": total_seconds, **timing["seconds"]}
-    summary: dict[str, Any] = {
+    return {
         "monitor": {
             "metric": config.monitor.metric,
             "mode": config.monitor.mode,
@@ -50,8 +50,6 @@ def write_summary(
         "versions": {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
     }
-    folder.write_json(folder.summary_file, summary)
-    return summary
 
 
 def _full_names(split: str, scores: Mapping[str, float]) -> dict[str, float]:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import wandb
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning import loggers
-from pytorch_lightning.loggers.logger import rank_zero_experiment
 
 from polytag.errors import UserError
 
@@ -28,6 +28,7 @@ class FallbackWandbLogger(loggers.WandbLogger):
 
     def __init__(self, mode: str | None, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._wandb_init.pop("anonymous", None)  # W&B no longer has it, and warns of it even where it is None
         self.wanted_mode = mode
 
     @property
@@ -82,7 +83,9 @@ def wandb_logger(
         UserError: An unknown mode.
     """
     if mode is not None and mode not in MODES:
-        raise UserError(f"logger.wandb.mode={mode} is none of online, offline, disabled. Leave it out to let it choose.")
+        raise UserError(
+            f"logger.wandb.mode={mode} is none of online, offline, disabled. Leave it out to let it choose."
+        )
     Path(save_dir).mkdir(parents=True, exist_ok=True)  # else W&B would write into the system's temporary folder
     return FallbackWandbLogger(
         mode,
@@ -101,7 +104,7 @@ def choose_mode(wanted: str | None) -> tuple[str, str]:
     """Return the mode and why, in words.
 
     Raises:
-        UserError: WANDB_MODE is no mode.
+        UserError: WANDB_MODE is no mode, or another of W&B's settings is malformed.
     """
     from_environment = os.environ.get("WANDB_MODE")
     if wanted is None and from_environment and from_environment not in MODES:
@@ -109,7 +112,10 @@ def choose_mode(wanted: str | None) -> tuple[str, str]:
     mode = MODES[wanted or from_environment or "online"]
     if mode != "online":
         return mode, "logger.wandb.mode says so" if wanted else f"WANDB_MODE={from_environment}"
-    settings = wandb.setup().settings
+    try:
+        settings = wandb.setup().settings
+    except ValueError as error:
+        raise UserError(f"W&B's settings are wrong: {' '.join(str(error).split())} Look at WANDB_BASE_URL.") from error
     url = settings.base_url
     if not (settings.api_key or settings.identity_token_file or has_key(url)):
         return "offline", f"there is no key for {url} (`wandb login` stores one)"

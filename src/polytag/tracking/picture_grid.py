@@ -1,0 +1,112 @@
+"""Images with their true and predicted labels below."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from polytag.inference.scoring import Result
+from polytag.tracking.per_class import marked_names, sample_rows
+from polytag.tracking.style import DPI, any_script, save, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300"}
+
+
+def plot_predictions(
+    result: Result, decisions: npt.NDArray[np.bool_], path: Path, count: int = 12, seed: int = 0, columns: int = 4
+) -> None:
+    """Draw a seeded choice of images with their labels below: right, wrongly given (+) and missed (−) ones.
+
+    Args:
+        result: At least one image and its targets.
+        decisions: ``(N, L)`` the predicted labels.
+        path: Where the PNG goes.
+        count: Number of images.
+        seed: Another seed shows other images.
+        columns: Images side by side.
+    """
+    from matplotlib.figure import Figure
+
+    table, side, gap, line = result.table, 2.1, 0.2, 0.19  # inches
+    chosen = sample_rows(len(table), count, seed)
+    columns = min(columns, len(chosen))
+    figure = Figure(figsize=(1, 1), dpi=DPI)
+    pictures = [resize_to(table.decoder.read(str(table.paths[i])), round(side * DPI)) for i in chosen]
+    names = [marked_names(table.targets[i], decisions[i], table.classes) for i in chosen]
+    texts = [_flow(figure, words, side) for words in names]
+    rows = [slice(start, start + columns) for start in range(0, len(chosen), columns)]
+    tallest = [max(len(picture) for picture in pictures[row]) / DPI for row in rows]
+    lines = [max(words[-1][1] for words in texts[row]) + 1 for row in rows]
+    width = max(columns * (side + gap) + gap, 3.4)
+    height = sum(tallest) + line * sum(lines) + gap * (len(rows) + 2)
+    figure.set_size_inches(width, height)
+    _legend(figure, gap, height - 1.2 * gap, width, height)
+    top = height - 2 * gap
+    for row, tall, count_lines in zip(rows, tallest, lines, strict=True):
+        bottom = top - tall
+        for place, (picture, words) in enumerate(zip(pictures[row], texts[row], strict=True)):
+            left = gap + place * (side + gap)
+            axes = figure.add_axes((left / width, bottom / height, side / width, tall / height), anchor="SW")
+            axes.imshow(picture)
+            axes.axis("off")
+            for x, number, text, kind in words:
+                _write(figure, (left + x) / width, (bottom - 0.06 - number * line) / height, text, kind)
+        top = bottom - count_lines * line - gap
+    save(figure, path)
+
+
+def _write(figure: "Figure", x: float, y: float, text: str, kind: str) -> None:
+    figure.text(
+        x,
+        y,
+        text,
+        color=KIND_COLOURS[kind],
+        fontsize=9.5,
+        va="top",
+        parse_math=False,
+        fontweight="normal" if kind == "right" else "bold",
+    )
+
+
+def _legend(figure: "Figure", x: float, y: float, width: float, height: float) -> None:
+    words = [("right", "right"), ("+ wrongly given", "added"), ("\N{MINUS SIGN} missed", "missed")]
+    for left, _, text, kind in _flow(figure, words, 10.0, space=0.2):
+        _write(figure, (x + left) / width, (y + 0.1) / height, text, kind)
+
+
+def _flow(
+    figure: "Figure", words: Sequence[tuple[str, str]], width: float, space: float = 0.1
+) -> list[tuple[float, int, str, str]]:
+    """Lay words out in lines of a width in inches: `(x, line, text, kind)` each, matplotlib has no running text."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    placed, x, line = [], 0.0, 0
+    for text, kind in words:
+        shown = shorten(text, 26)
+        probe = Text(0, 0, shown, fontsize=9.5, fontweight="normal" if kind == "right" else "bold", parse_math=False)
+        probe.set_figure(figure)
+        with any_script():
+            length = probe.get_window_extent(renderer).width / figure.dpi
+        if x and x + length > width:
+            x, line = 0.0, line + 1
+        placed.append((x, line, shown, kind))
+        x += length + space
+    return placed
+
+
+def resize_to(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Return an ``(H, W, 3)`` image whose longer side has a number of pixels."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(
+        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
+    )

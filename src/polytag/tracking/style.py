@@ -1,0 +1,43 @@
+"""How our pictures look: colours, axes without what carries no data, saving."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which people with any colour vision tell apart: https://jfly.uni-koeln.de/color/
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#6b7280"
+DPI = 150
+
+
+def shorten(text: str, length: int) -> str:
+    """Return the text, cut to a length with an ellipsis where it is longer."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def clean(axes: "Axes", grid: Literal["x", "y"] = "y") -> None:
+    """Take away what carries no data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="#e5e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8.5)
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Draw a box for a letter that the font lacks, without filling the terminal with warnings about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with any_script():
+        figure.savefig(path, dpi=DPI, facecolor="white")
