@@ -8,9 +8,10 @@ from conftest import TINY
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from polytag import build
+from polytag import build, check_config
 from polytag.commands import conf_dir
 from polytag.data.label_table import make_table
+from polytag.data.options import COMMON_DATA_KEYS
 from polytag.errors import UserError
 from polytag.run_folder import RunFolder
 
@@ -35,13 +36,13 @@ def composed(*overrides, command="train", tmp="somewhere"):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
 def test_every_option_composes_and_has_only_keys_that_are_read(group, option):
-    build.check_keys(composed(f"{group}={option}"), "train")
+    check_config.check_keys(composed(f"{group}={option}"), "train")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_instantiates(experiment, tmp_path):
     config = composed(f"experiment={experiment}", "model.weights=none", "trainer=cpu", "logger=none", tmp=tmp_path)
-    build.check_keys(config, "train")
+    check_config.check_keys(config, "train")
     recipe = build.build_recipe(config)
     table = make_table(Path("."), ["a.jpg", "b.jpg"], [["x"], ["y"]])
     classifier = build.build_classifier(config, table, recipe)
@@ -99,12 +100,12 @@ def test_a_misspelt_key_in_an_experiment_file_is_refused(text, message):
     OmegaConf.set_struct(config, False)
     changed = OmegaConf.merge(config, OmegaConf.create(text))
     with pytest.raises(UserError, match=message):
-        build.check_keys(changed, "train")
+        check_config.check_keys(changed, "train")
 
 
 def test_the_common_data_keys_are_those_of_the_file():
     keys = yaml.safe_load((conf_dir() / "data" / "common.yaml").read_text())
-    assert set(keys) - {"root"} == build.COMMON_DATA_KEYS
+    assert set(keys) - {"root"} == COMMON_DATA_KEYS
 
 
 def test_users_add_callbacks_and_loggers_by_their_class(tmp_path):
@@ -115,7 +116,7 @@ def test_users_add_callbacks_and_loggers_by_their_class(tmp_path):
         "+logger.csv={_target_: pytorch_lightning.loggers.CSVLogger, save_dir: x}",
         tmp=tmp_path,
     )
-    build.check_keys(config, "train")
+    check_config.check_keys(config, "train")
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, make_table(Path("."), ["a.jpg"], [["x"]]), recipe)
     trainer = build.build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)

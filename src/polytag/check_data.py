@@ -82,7 +82,8 @@ def run(cfg: DictConfig) -> int:
     Raises:
         UserError: The file for the problems exists already.
     """
-    from polytag.build import build_source, check_keys
+    from polytag.build import build_source
+    from polytag.check_config import check_keys
 
     check_keys(cfg, "check_data")
     out = Path(cfg.out) if cfg.out is not None else None

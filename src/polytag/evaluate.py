@@ -20,7 +20,7 @@ def main(config: DictConfig) -> None:
     """Score, print the table beside the trivial baselines, write summary.json and predictions.csv."""
     if OmegaConf.is_missing(config, "run"):
         raise UserError("Which run? evaluate run=FOLDER, the path that `train` printed at its end.")
-    from polytag import build
+    from polytag import build, check_config
     from polytag.data.label_table import TRAIN
     from polytag.inference.loaded_run import load_run
     from polytag.inference.predictor import choose_device
@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     from polytag.run_folder import RunFolder, write_predictions
     from polytag.tracking import console
 
-    build.check_keys(config, "evaluate")
+    check_config.check_keys(config, "evaluate")
     folder = RunFolder.existing(config.run)
     out = Path(config.out) if config.out else folder.path / "evaluation" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     refuse_existing(out / "summary.json", config.overwrite)

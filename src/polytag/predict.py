@@ -20,13 +20,13 @@ def main(config: DictConfig) -> None:
     for key, example in (("run", "run=FOLDER, the path that `train` printed"), ("source", "source=PHOTOS")):
         if OmegaConf.is_missing(config, key):
             raise UserError(f"{key} is not set: predict {example}.")
-    from polytag import build
+    from polytag import build, check_config
     from polytag.data.files import require_files
     from polytag.inference.loaded_run import load_run
     from polytag.inference.predictor import choose_device
     from polytag.run_folder import tag_text, write_predictions
 
-    build.check_keys(config, "predict")
+    check_config.check_keys(config, "predict")
     source = Path(config.source)
     if (config.out is None and not source.is_file()) or (source.suffix == ".csv" and config.out is None):
         raise UserError("Where shall the predictions go? Add out=FILE.csv.")

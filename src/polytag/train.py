@@ -34,11 +34,11 @@ KNOWN_WARNINGS = (
 @command("train")
 def main(config: DictConfig) -> float:
     """Train one run, and return its best score for a sweep."""
-    from polytag import build
+    from polytag import build, check_config
     from polytag.resume import refuse_changes
     from polytag.run_folder import RunFolder
 
-    build.check_keys(config, "train")
+    check_config.check_keys(config, "train")
     build.absolute_paths(config)
     folder = RunFolder(config.paths.output)
     if folder.is_finished:
@@ -54,7 +54,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     start = time.perf_counter()
     import pytorch_lightning as pl
 
-    from polytag import build
+    from polytag import build, check_config
     from polytag.allocator import keep_freed_memory
     from polytag.data.datamodule import DataModule
     from polytag.data.split import label_shift
@@ -64,7 +64,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     from polytag.tracking.loggers import recorded
 
     keep_freed_memory()
-    build.check_monitor(config)
+    check_config.check_monitor(config)
     resume_from = checkpoint_to_resume(folder, config)
     if config.print_config:
         console.print_config(config)

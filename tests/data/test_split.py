@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from polytag.data.label_table import LabelTable, make_table
-from polytag.data.split import assign_splits, label_shift, stratify, take_subset
+from polytag.data.split import assign_splits, label_shift, take_subset
+from polytag.data.stratify import stratify
 from polytag.errors import UserError
 
 

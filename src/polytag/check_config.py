@@ -1,0 +1,102 @@
+"""Is everything in a config read by something? Asked before any work, because Hydra checks the command line only."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+from hydra.utils import get_object
+from omegaconf import DictConfig
+
+from polytag.commands import conf_dir
+from polytag.data.options import COMMON_DATA_KEYS
+from polytag.errors import UserError, did_you_mean
+from polytag.run_folder import plain_values
+
+HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+# Arguments that the code passes and no config may.
+PASSED_BY_CODE = {
+    "model": {"num_classes", "classes"},
+    "callbacks": {"recipe", "folder"},
+    "trainer": {
+        *("max_epochs", "callbacks", "logger", "plugins", "default_root_dir", "reload_dataloaders_every_n_epochs"),
+        *("use_distributed_sampler", "num_sanity_val_steps", "enable_progress_bar", "enable_model_summary"),
+    },
+}
+
+
+def check_keys(config: DictConfig, command: str) -> None:
+    """Refuse keys that nothing reads; Hydra itself checks the command line only, not experiment files.
+
+    A node with a `_target_` may have the arguments of its target; the root and nodes without one the keys that
+    `conf/<command>.yaml` and its defaults give them.
+
+    Raises:
+        UserError: A misspelt key or target, with the nearest known one.
+    """
+    plain = plain_values(config, resolve=False)
+    with open(conf_dir() / f"{command}.yaml", encoding="utf-8") as file:
+        primary = yaml.safe_load(file)
+    groups = {str(key).removeprefix("optional ") for item in primary["defaults"] if item != "_self_" for key in item}
+    _refuse_unknown("", plain, (set(primary) - {"defaults"}) | groups)
+    for key, node in plain.items():
+        if not isinstance(node, dict):
+            continue
+        if "_target_" in node:
+            _check_node(key, node)
+        elif key in ("callbacks", "logger", "metrics"):
+            for name, child in node.items():
+                if child is not None:
+                    _check_listed(f"{key}.{name}", child)
+        elif key == "paths":
+            with open(conf_dir() / "paths" / "default.yaml", encoding="utf-8") as file:
+                _refuse_unknown(key, node, yaml.safe_load(file))
+        elif isinstance(primary.get(key), dict):
+            _refuse_unknown(key, node, primary[key])
+
+
+def _check_listed(path: str, node: Any) -> None:
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UserError(f"{path} needs a _target_: the class or function to call.")
+    _check_node(path, node)
+
+
+def _check_node(path: str, node: Mapping[str, Any]) -> None:
+    """Check the keys of a node against its target's arguments, and those of the nodes in it."""
+    target = str(node["_target_"])
+    try:
+        callable_ = get_object(target)
+    except Exception as error:  # importing a user's own module may raise anything
+        raise UserError(f"{path}._target_: {target} cannot be imported ({error}).") from error
+    group = path.split(".")[0]
+    parameters = inspect.signature(callable_).parameters.values()
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        known = {p.name for p in parameters} - PASSED_BY_CODE.get(group, set())
+        _refuse_unknown(path, node, known | HYDRA_KEYS | (COMMON_DATA_KEYS if path == "data" else set()))
+    for key, child in node.items():
+        if isinstance(child, dict) and "_target_" in child:
+            _check_node(f"{path}.{key}", child)
+
+
+def _refuse_unknown(path: str, node: Iterable[Any], known: Iterable[str]) -> None:
+    listed = sorted(known)
+    for key in node:
+        if key not in listed:
+            full = f"{path}.{key}" if path else str(key)
+            there = ", ".join(listed)
+            raise UserError(f"Nothing reads the key {full!r}.{did_you_mean(str(key), listed)} Known: {there}.")
+
+
+def check_monitor(config: DictConfig) -> None:
+    """Refuse a monitored metric that nothing computes: found after the first epoch, it would cost that epoch.
+
+    Raises:
+        UserError: The metric's name, or a mode other than max and min.
+    """
+    known = ["val/loss", *(f"val/{name}" for name in config.metrics)]
+    metric, mode = config.monitor.metric, config.monitor.mode
+    if metric not in known:
+        there = ", ".join(known)
+        raise UserError(f"monitor.metric={metric} is not computed.{did_you_mean(metric, known)} Known: {there}.")
+    if mode not in ("max", "min"):
+        raise UserError(f"monitor.mode={mode} is neither max nor min.")
