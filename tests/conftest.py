@@ -1,5 +1,6 @@
 """What several tests share: commands called in this process, and small trainings."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+# The networks here are tiny: a second thread gains nothing, and waits for ever where another process has its core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A network of 0.4 million parameters and random weights: a training takes about a second.
 TINY = (

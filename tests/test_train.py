@@ -99,11 +99,21 @@ def test_two_runs_are_equal(call, csv_data, tmp_path):
     assert (tmp_path / "a/predictions/val.csv").read_text() == (tmp_path / "b/predictions/val.csv").read_text()
 
 
-@pytest.mark.parametrize("stopped_epoch", [1, 2])
-def test_the_same_command_goes_on_with_an_unfinished_run(call, csv_data, tmp_path, monkeypatch, stopped_epoch):
+EARLY_STOPPING = (
+    *("callbacks=[checkpoint,early_stopping]", "callbacks.early_stopping.min_delta=2"),
+    *("callbacks.early_stopping.patience=2", "recipe.epochs=[5,1]"),
+)
+
+
+@pytest.mark.parametrize(
+    ("stopped_epoch", "options"),
+    [(1, ()), (2, ()), (1, EARLY_STOPPING), (2, EARLY_STOPPING)],
+    ids=["inside", "at a size change", "with early stopping counting", "with early stopping striking"],
+)
+def test_the_same_command_goes_on_with_an_unfinished_run(call, csv_data, tmp_path, monkeypatch, stopped_epoch, options):
     from polytag.callbacks.history import History
 
-    arguments = (*TINY, *data(csv_data), *RECIPE)
+    arguments = (*TINY, *data(csv_data), *RECIPE, *options)
     assert call("train", *arguments, f"hydra.run.dir={tmp_path / 'whole'}").code == 0
 
     class Stopped(Exception):
