@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import urllib.error
 import urllib.request
 import zipfile
 import zlib
@@ -79,9 +80,13 @@ def fetch(
 
 def _stream(url: str, archive: Path) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "polytag"})
-    with urllib.request.urlopen(request, timeout=SILENCE) as response, archive.open("wb") as out:
-        shutil.copyfileobj(response, out, 2**20)
-        announced = response.headers.get("Content-Length")
+    try:
+        with urllib.request.urlopen(request, timeout=SILENCE) as response, archive.open("wb") as out:
+            shutil.copyfileobj(response, out, 2**20)
+            announced = response.headers.get("Content-Length")
+    except urllib.error.HTTPError as error:
+        error.close()  # it is the reply too, with its connection open
+        raise
     if announced and archive.stat().st_size != int(announced):
         raise ValueError(f"the connection broke after {archive.stat().st_size:,} of {int(announced):,} bytes")
 
