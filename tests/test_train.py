@@ -225,7 +225,6 @@ def test_debug_modes_run_below_logs_debug(call, csv_data, tmp_path, mode):
     assert len(list((tmp_path / "debug").glob("*/*/summary.json"))) == 1
 
 
-@pytest.mark.slow
 def test_two_ranks_train_and_score_every_row_once(call, csv_data, tmp_path):
     done = call(
         *("train", *TINY, *data(csv_data), *RECIPE, "trainer=ddp_fork", "data.val_fraction=0.3"),
