@@ -249,6 +249,7 @@ def test_two_ranks_train_and_score_every_row_once(call, csv_data, tmp_path):
         (("data.batch_size=0",), "data.batch_size must be 1 or more"),
         (("model.weights=not_there.pth",), "not_there.pth"),
         (("recipe.image_sizes=[0]",), "image size"),
+        (("model.layer_groups=4",), "set model.layer_groups=3"),
         (("trainer=gpu",), "Try trainer=cpu"),
         (("monitor.metric=val/mapp",), "Did you mean 'val/map'"),
     ],

@@ -136,6 +136,22 @@ def checkpoint_facts(config: DictConfig, table: LabelTable, policy: Any, image_s
     }
 
 
+def check_groups(network: "Network", recipe: Recipe) -> None:
+    """Refuse a recipe for other layer groups than the network has.
+
+    Raises:
+        UserError: The groups of both.
+    """
+    from polytag.models.layer_groups import layer_groups
+
+    there, wanted = tuple(layer_groups(network)), recipe.phases[0].groups
+    if there != wanted:
+        raise UserError(
+            f"The recipe is for the layer groups {', '.join(wanted)}, and the network has {', '.join(there)}: "
+            f"set model.layer_groups={len(wanted)}."
+        )
+
+
 def check_image_sizes(network: "Network", recipe: Recipe) -> None:
     """Refuse a recipe with an image size that the backbone cannot take, before the training instead of in it."""
     from polytag.models.backbone import check_image_size

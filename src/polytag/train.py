@@ -76,6 +76,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         log.info(f"largest difference of a label's share between val and train+val: {label_shift(table).max():.4f}")
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, table, recipe)
+    build.check_groups(classifier.network, recipe)
     build.check_image_sizes(classifier.network, recipe)
     log.info(f"Weights: {classifier.network.weights_report}")
     console.print_recipe(recipe)
