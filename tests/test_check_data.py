@@ -111,7 +111,7 @@ def printed(report, width=100):
 
 def test_the_printed_report(table):
     lines = printed(check(table))
-    assert "10 images: problems" in lines
+    assert "Problems in 10 images" in lines
     assert "broken 4 cut.jpg" in lines
     assert "conflicting labels 1 other_labels.jpg" in lines
     assert "cat 5 50.0%" in lines

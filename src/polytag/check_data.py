@@ -200,7 +200,10 @@ def print_report(report: Report, console: Console) -> None:
     rows = [
         (kind, f"{found[kind]:,}", next((p.image for p in report.problems if p.problem == kind), "")) for kind in kinds
     ]
-    _print_table(console, f"{len(table):,} images: problems", ("problem", "images", "for example"), rows)
+    if found:
+        _print_table(console, f"Problems in {len(table):,} images", ("problem", "images", "for example"), rows)
+    else:
+        console.print(f"{len(table):,} images: no problems")
     total = max(len(table), 1)
     counts = zip(table.classes, label_counts(table), strict=True)
     _print_table(

@@ -20,20 +20,19 @@ def main(config: DictConfig) -> None:
     for key, example in (("run", "run=FOLDER, the path that `train` printed"), ("source", "source=PHOTOS")):
         if OmegaConf.is_missing(config, key):
             raise UserError(f"{key} is not set: predict {example}.")
-    from polytag import build, check_config
+    source = Path(config.source)
+    check_paths(source, config)
+    from polytag import build, check_config  # only now: a mistake in a path need not wait for torch
     from polytag.data.files import require_files
     from polytag.inference.loaded_run import load_run
     from polytag.inference.predictor import choose_device
-    from polytag.run_folder import tag_text, write_predictions
+    from polytag.run_folder import check_separator, tag_text, write_predictions
 
     check_config.check_keys(config, "predict")
-    source = Path(config.source)
-    if (config.out is None and not source.is_file()) or (source.suffix == ".csv" and config.out is None):
-        raise UserError("Where shall the predictions go? Add out=FILE.csv.")
-    if config.out is not None and Path(config.out).exists() and not config.overwrite:
-        raise UserError(f"{config.out} exists already. Name another out=..., or add overwrite=true.")
     run = load_run(config.run, config.checkpoint, build.build(config.policy))
-    table = require_files(images_to_predict(source, run, config), "error", config.on_broken)
+    if config.out is not None:
+        check_separator(run.classes, config.separator)
+    table = require_files(images_to_predict(source, run, config), "error", config.on_broken, prefix="")
     probabilities = run.predict(
         table,
         device=choose_device(config.device),
@@ -50,11 +49,25 @@ def main(config: DictConfig) -> None:
     print(f"{len(table):,} images predicted: {config.out}")
 
 
+def check_paths(source: Path, config: DictConfig) -> None:
+    """Refuse a source that is not there, and an output that is missing or would be overwritten.
+
+    Raises:
+        UserError: Either.
+    """
+    if not source.exists():
+        raise UserError(f"There is no source {source}. Name a folder, a CSV or an image.")
+    if config.out is None and (source.is_dir() or source.suffix.lower() == ".csv"):
+        raise UserError("Where shall the predictions go? Add out=FILE.csv.")
+    if config.out is not None and Path(config.out).exists() and not config.overwrite:
+        raise UserError(f"{config.out} exists already. Name another out=..., or add overwrite=true.")
+
+
 def images_to_predict(source: Path, run: "LoadedRun", config: DictConfig) -> "LabelTable":
     """Return the table of the images to predict; its targets are empty.
 
     Raises:
-        UserError: The source is missing or holds no image.
+        UserError: The source holds no image.
     """
     import numpy as np
 
@@ -64,14 +77,12 @@ def images_to_predict(source: Path, run: "LoadedRun", config: DictConfig) -> "La
 
     if source.is_dir():
         root, names = source, list_images(source)
-    elif source.suffix.lower() == ".csv" and source.is_file():
+    elif source.suffix.lower() == ".csv":
         sheet = read_sheet(source)
         root = Path(config.root) if config.root else source.parent
         names = sheet.cells(sheet.find(config.column, "column") if config.column else sheet.columns[0])
-    elif source.is_file():
-        root, names = source.parent, [source.name]
     else:
-        raise UserError(f"There is no source {source}. Name a folder, a CSV or an image.")
+        root, names = source.parent, [source.name]
     if not names:
         raise UserError(f"{source} holds no image.")
     return LabelTable(

@@ -174,17 +174,21 @@ def write_predictions(
     write_atomically(path, _csv_text(columns, rows))
 
 
-def tag_text(decisions: npt.NDArray[np.generic], classes: Sequence[str], separator: str = " ") -> list[str]:
-    """Return the chosen names of each row of an ``(N, L)`` matrix, joined; empty where none is chosen.
+def check_separator(classes: Sequence[str], separator: str) -> None:
+    """Refuse a separator that a class name holds: the tags could not be taken apart again.
 
     Raises:
-        UserError: A class name holds the separator, so that the text could not be taken apart again.
+        UserError: The names, and a separator that does.
     """
     if ambiguous := [name for name in classes if separator in name]:
         raise UserError(
             f"The class names {first_few(repr(a) for a in ambiguous)} hold the separator {separator!r} of the tags: "
-            "choose another one with separator=';'."
+            "add \"separator=';'\" to the command, quotes and all."
         )
+
+
+def tag_text(decisions: npt.NDArray[np.generic], classes: Sequence[str], separator: str = " ") -> list[str]:
+    """Return the chosen names of each row of an ``(N, L)`` matrix, joined; empty where none is chosen."""
     return [separator.join(name for name, chosen in zip(classes, row, strict=True) if chosen) for row in decisions]
 
 

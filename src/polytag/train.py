@@ -2,7 +2,10 @@
 
 import logging
 import math
+import signal
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -100,17 +103,34 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
 def fit(
     trainer: "pl.Trainer", classifier: "Classifier", datamodule: "pl.LightningDataModule", resume_from: Any
 ) -> None:
-    """Run the recipe, from a checkpoint where there is one."""
+    """Run the recipe, from a checkpoint where there is one.
+
+    Raises:
+        SystemExit: Ctrl-C or SIGTERM ended it: with the exit codes 130 and 143, as a shell has them.
+    """
     import warnings
+
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
 
     with warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message)
         if resume_from is not None:
             log.info(f"Going on from {resume_from}.")
-        trainer.fit(classifier, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(classifier, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
+        except (KeyboardInterrupt, SystemExit) as stop:  # Lightning turns Ctrl-C and SIGTERM into SystemExit
+            log.info(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}. {how_to_go_on(trainer)}")
+            # Lightning's own code for SIGTERM would be 0, which says that the run is done.
+            sys.exit(128 + (signal.SIGTERM if isinstance(stop, SIGTERMException) else signal.SIGINT))
+
+
+def how_to_go_on(trainer: "pl.Trainer") -> str:
+    """Return what to do with a run that has been stopped."""
+    folder = Path(trainer.default_root_dir)
+    if not (folder / "checkpoints" / "last.ckpt").exists():
+        return "There is no checkpoint yet: the same command starts again."
+    return f"To go on after the last finished epoch, give the same command with hydra.run.dir={folder}"
 
 
 def finish(

@@ -48,7 +48,7 @@ def test_broken_files(table: LabelTable, tmp_path: Path, caplog: pytest.LogCaptu
         require_files(table)
     assert str(caught.value) == (
         f"2 of 10 images are broken below {tmp_path}: 3.png (image file is truncated), 7.png (the file is empty). "
-        "data.on_broken=drop goes on with the 8 that are whole. Replace them."
+        "data.on_broken=drop goes on with the 8 that are whole. Or replace them."
     )
     with caplog.at_level(logging.WARNING):
         assert "3.png" not in require_files(table, on_broken="drop").names

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 from rich.console import Console
 
 from polytag.schedule.recipe import Recipe
@@ -23,8 +23,11 @@ class PhaseProgressBar(RichProgressBar):
         return metrics
 
 
-class EpochLines(pl.callbacks.Callback):
-    """One line an epoch: phase, losses, the monitored metric, images a second."""
+class EpochLines(Checkpoint):
+    """One line an epoch: phase, losses, the monitored metric, images a second.
+
+    The base class is Lightning's mark for callbacks to call after the module has logged its own epoch metrics.
+    """
 
     def __init__(self, recipe: Recipe, metric: str) -> None:
         self.recipe, self.metric = recipe, metric
@@ -50,7 +53,7 @@ class EpochLines(pl.callbacks.Callback):
         phase = self.recipe.phase_at(epoch)
         shown = [
             f"{name} {float(scores[name]):.4f}"
-            for name in dict.fromkeys(("loss", "val/loss", self.metric))
+            for name in dict.fromkeys(("train/loss", "val/loss", self.metric))
             if name in scores
         ]
         log.info(

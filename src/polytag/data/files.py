@@ -44,25 +44,28 @@ def list_images(folder: str | Path) -> list[str]:
     return sorted(found)
 
 
-def require_files(table: LabelTable, on_missing: str = "error", on_broken: str = "error") -> LabelTable:
+def require_files(
+    table: LabelTable, on_missing: str = "error", on_broken: str = "error", prefix: str = "data."
+) -> LabelTable:
     """Return the table without missing and broken files, or stop at them.
 
     Args:
         table: What the source lists.
         on_missing: `error` or `drop`: what to do about images that are not there.
         on_broken: `error` or `drop`: what to do about images that are empty or cut short.
+        prefix: What stands before the names of these two options on the command line.
 
     Raises:
         UserError: There are such files and they are not to be dropped; or nothing is left; or a bad option.
     """
-    _require_choice("data.on_missing", on_missing)
-    _require_choice("data.on_broken", on_broken)
+    _require_choice(f"{prefix}on_missing", on_missing)
+    _require_choice(f"{prefix}on_broken", on_broken)
     missing = ~_is_present(table.paths)
-    table = _without(table, missing, [], "missing", on_missing, table.hint)
+    table = _without(table, missing, [], ("missing", prefix + "on_missing"), on_missing, table.hint)
     damage = find_damaged(table.paths.tolist())
     broken = np.array([path in damage for path in table.paths.tolist()], dtype=bool)
     said = [damage[path] for path in table.paths[broken].tolist()]
-    return _without(table, broken, said, "broken", on_broken, "Replace them.")
+    return _without(table, broken, said, ("broken", prefix + "on_broken"), on_broken, "Or replace them.")
 
 
 def _require_choice(option: str, value: str) -> None:
@@ -85,9 +88,15 @@ def _names_in(folder: str) -> set[str]:
 
 
 def _without(
-    table: LabelTable, bad: npt.NDArray[np.bool_], said: Sequence[str], state: str, choice: str, cure: str
+    table: LabelTable,
+    bad: npt.NDArray[np.bool_],
+    said: Sequence[str],
+    state_and_option: tuple[str, str],
+    choice: str,
+    cure: str,
 ) -> LabelTable:
     """Drop the bad rows, or raise. `said` says of each bad row what is wrong with it, where there is more to say."""
+    state, option = state_and_option
     count, left = int(bad.sum()), int((~bad).sum())
     if not count:
         return table
@@ -98,7 +107,7 @@ def _without(
     kept = ("is " if left == 1 else "are ") + ("there" if state == "missing" else "whole")
     message = f"{count:,} of {len(table):,} {verb} {state} below {below}: {listed}."
     if choice == "error" or not left:
-        drop = f" data.on_{state}=drop goes on with the {left:,} that {kept}." if left else ""
+        drop = f" {option}=drop goes on with the {left:,} that {kept}." if left else ""
         raise UserError(f"{message}{drop} {cure}")
-    log.warning("%s They are left out (data.on_%s=drop), %s rows remain.", message, state, f"{left:,}")
+    log.warning("%s They are left out (%s=drop), %s rows remain.", message, option, f"{left:,}")
     return table.rows(~bad)

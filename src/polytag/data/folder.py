@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polytag.data.files import list_images, require_path
+from polytag.data.images import SUFFIXES
 from polytag.data.label_table import TEST, TRAIN, UNASSIGNED, VAL, LabelTable, make_table
-from polytag.errors import UserError
+from polytag.errors import UserError, first_few
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ def read_folder(root: str, classes: Sequence[str] | None = None) -> LabelTable:
     """
     base = require_path(Path(root).expanduser(), "folder", f"Correct data.root. {LAYOUT}")
     found = [(file, label, part) for label, part, folder in _label_folders(base) for file in _images(base, folder)]
+    if loose := sorted(f.name for f in base.iterdir() if f.is_file() and f.name.lower().endswith(SUFFIXES)):
+        log.warning("%d images lie beside the sub-folders and are left out: %s", len(loose), first_few(loose))
     if not found:
         raise UserError(f"{base} has no sub-folder with images. {LAYOUT}")
     rows: dict[tuple[str, str], list[tuple[str, str]]] = {}

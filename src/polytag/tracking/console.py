@@ -30,7 +30,9 @@ def print_config(config: DictConfig) -> None:
 
 def print_recipe(recipe: Recipe) -> None:
     """Print one row a phase."""
-    table = Table(title=f"Recipe: {recipe.epochs} epochs in {len(recipe.phases)} phases", title_justify="left")
+    epochs, phases = recipe.epochs, len(recipe.phases)
+    title = f"Recipe: {epochs} epoch{'s' * (epochs != 1)} in {phases} phase{'s' * (phases != 1)}"
+    table = Table(title=title, title_justify="left")
     for column in ("phase", "epochs", "pixels", "frozen", *(f"peak lr {group}" for group in recipe.phases[0].groups)):
         table.add_column(column, justify="left" if column == "frozen" else "right")
     for number, phase in enumerate(recipe.phases):
