@@ -49,7 +49,7 @@ def command(
             single = HydraConfig.get().mode == RunMode.RUN
             try:
                 result = run(config)
-            except Exception as error:
+            except Exception as error:  # a user's mistake may come wrapped in any library's exception
                 mistake = _user_error_in(error)
                 if mistake is None or not single or os.environ.get("POLYTAG_DEBUG"):
                     raise
