@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed blocks for the next step instead of giving them back to the system.
 
     Activations are large: by default each is mapped anew in every step, and each of its pages faults again. Training
-    efficientnet_lite0 at 128 pixels on 2 cores had a fifth of the page faults and took 0.85 times as long with this,
+    efficientnet_lite0 at 128 pixels on 2 cores had a fifth of the page faults and took 0.83 times as long with this,
     for a tenth more memory. Numbers are not affected.
 
     Returns:
