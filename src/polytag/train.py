@@ -143,6 +143,7 @@ def finish(
 ) -> None:
     """Score the best checkpoint on the validation rows and on any test rows; write what people read."""
     from polytag.inference.loaded_run import load_run, untrained_run
+    from polytag.inference.predictor import choose_device
     from polytag.inference.scoring import score
     from polytag.tracking import console
     from polytag.tracking.plots import write_plots
@@ -151,10 +152,12 @@ def finish(
 
     has_trained = folder.checkpoint("best").exists()
     run = load_run(folder.path) if has_trained else untrained_run(config, folder, table, classifier.network, recipe)
+    loading = {"batch_size": config.data.batch_size, "num_workers": config.data.num_workers}
+    device = choose_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
     results = {}
     for split in (VAL, TEST) if config.test else (VAL,):
         if len(rows := table.part(split)):
-            probabilities = run.predict(rows, batch_size=config.data.batch_size, num_workers=config.data.num_workers)
+            probabilities = run.predict(rows, device=device, **loading)
             results[split] = score(rows, probabilities, table.part(TRAIN).targets, run.policy, classifier.metrics)
             results[split].write(folder, split)
     for split, result in results.items():
