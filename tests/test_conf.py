@@ -12,12 +12,14 @@ from polytag import build, check_config
 from polytag.commands import conf_dir
 from polytag.data.label_table import make_table
 from polytag.data.options import COMMON_DATA_KEYS
+from polytag.data.transforms import Dihedral
 from polytag.errors import UserError
 from polytag.run_folder import RunFolder
+from polytag.schedule.curves import Constant, OneCycle
 
 GROUPS = (
     *("data", "transforms", "model", "criterion", "policy", "optimizer", "recipe"),
-    *("callbacks", "trainer", "logger", "debug"),
+    *("callbacks", "trainer", "logger", "debug", "tta"),
 )
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
 OPTIONS = [
@@ -27,6 +29,7 @@ OPTIONS = [
     if file.stem != "common"
 ]
 CURVES = sorted(file.stem for file in (conf_dir() / "curve").glob("*.yaml"))
+RECIPES = sorted(file.stem for file in (conf_dir() / "recipe").glob("*.yaml"))
 
 
 def composed(*overrides, command="train", tmp="somewhere"):
@@ -56,24 +59,38 @@ def test_experiments_are_short(experiment):
     assert len((conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()) < 30
 
 
-def test_the_planet_lesson_is_the_lesson():
-    recipe = build.build_recipe(composed("experiment=planet_fastai"))
-    assert [(p.image_size, p.epochs, bool(p.frozen)) for p in recipe.phases] == [
-        (64, 7, True),
-        (64, 7, False),
-        (128, 7, True),
-        (128, 7, False),
-        (256, 7, True),
-        (256, 7, False),
-    ]
-    assert recipe.group_lrs(7.0) == pytest.approx({"early": 0.2 / 9, "late": 0.2 / 3, "head": 0.2})
-
-
 @pytest.mark.parametrize("curve", CURVES)
 def test_every_curve_can_be_chosen_for_a_recipe(curve):
     epochs = "null" if curve == "cycles" else "2"
     recipe = build.build_recipe(composed(f"curve@recipe.curve={curve}", f"recipe.epochs={epochs}"))
     assert len(recipe.phases) == 4
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_follows_the_number_of_layer_groups(recipe):
+    options = [f"recipe={recipe}", "model.layer_groups=5"]
+    if recipe not in ("fine_tune", "linear_probe"):  # these have no divisors
+        options.append("recipe.group_lr_decay=0.7")
+    if recipe == "gradual_unfreezing":  # five groups, five stages
+        options += ["recipe.epochs=1", "recipe.stage_lr_div=1"]
+    if recipe == "free_phases":
+        options.append("recipe.phases=[{image_size: 64, epochs: 1, frozen: [group_0, group_3]}]")
+    built = build.build_recipe(composed(*options))
+    assert built.groups == ("group_0", "group_1", "group_2", "group_3", "head")
+
+
+def test_phases_may_have_their_own_curve_and_transforms():
+    config = composed("recipe=free_phases")
+    OmegaConf.set_struct(config, False)
+    phases = """
+        - {image_size: 64, epochs: 1, curve: {_target_: polytag.schedule.curves.Constant}, batch_size: 256}
+        - {image_size: 96, epochs: 2, transforms: {_target_: polytag.data.transforms.Dihedral, rotate: 5.0}}
+    """
+    config.recipe.phases = OmegaConf.create(phases)
+    check_config.check_keys(config, "train")
+    first, second = build.build_recipe(config).phases
+    assert (first.curve, first.batch_size, first.transforms) == (Constant(), 256, None)
+    assert (second.curve, second.batch_size, second.transforms) == (OneCycle(), None, Dihedral(rotate=5.0))
 
 
 def test_the_default_recipe_freezes_unfreezes_and_grows():
@@ -101,6 +118,30 @@ def test_a_misspelt_key_in_an_experiment_file_is_refused(text, message):
     changed = OmegaConf.merge(config, OmegaConf.create(text))
     with pytest.raises(UserError, match=message):
         check_config.check_keys(changed, "train")
+
+
+@pytest.mark.parametrize(
+    ("phase", "message"),
+    [
+        (
+            "{image_size: 64, curve: {_target_: polytag.schedule.curves.OneCycle, pct_strat: 0.3}}",
+            r"'recipe\.phases\[1\]\.curve\.pct_strat'\. Did you mean 'pct_start'",
+        ),
+        (
+            "{image_size: 64, transforms: {_target_: polytag.data.transforms.Plain, rezise: crop}}",
+            r"'recipe\.phases\[1\]\.transforms\.rezise'\. Did you mean 'resize'",
+        ),
+        (
+            "{image_size: 64, curve: {_target_: polytag.schedule.curves.TwoCycle}}",
+            r"recipe\.phases\[1\]\.curve\._target_: polytag\.schedule\.curves\.TwoCycle cannot be imported",
+        ),
+    ],
+)
+def test_a_misspelt_argument_in_a_list_of_phases_is_refused(phase, message):
+    config = composed("recipe=free_phases")
+    config.recipe.phases = OmegaConf.create(f"[{{image_size: 64, epochs: 1}}, {phase}]")
+    with pytest.raises(UserError, match=message):
+        check_config.check_keys(config, "train")
 
 
 def test_the_common_data_keys_are_those_of_the_file():
@@ -136,3 +177,18 @@ def test_callbacks_that_close_an_epoch_come_in_order(tmp_path):
     names = [type(callback).__name__ for callback in trainer.callbacks]
     assert names[:3] == ["Freeze", "GroupLR", "Seeding"]
     assert names[-3:] == ["History", "EarlyStopping", "RunCheckpoint"]
+
+
+@pytest.mark.parametrize("option", sorted(file.stem for file in (conf_dir() / "tta").glob("*.yaml")))
+def test_every_tta_builds(option):
+    config = composed(f"tta={option}", "data=csv")
+    assert build.build_tta(config.tta, config.data).passes(build.build(config.transforms), 64)
+
+
+@pytest.mark.parametrize("option", ["flip", "dihedral"])
+def test_a_tta_that_mirrors_is_refused_for_data_that_a_mirror_changes(option):
+    config = composed(f"tta={option}", "data=digits")
+    with pytest.raises(UserError, match=f"tta={option} mirrors images"):
+        build.build_tta(config.tta, config.data)
+    insisting = composed(f"tta={option}", "data=digits", "tta.mirror=true")
+    assert build.build_tta(insisting.tta, insisting.data)

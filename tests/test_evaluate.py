@@ -5,7 +5,9 @@ import json
 import shutil
 
 import pytest
+from conftest import TINY
 from fake.csv import make_csv, write_csv
+from omegaconf import OmegaConf
 
 
 def newest(run):
@@ -122,3 +124,54 @@ def test_results_are_not_overwritten_unless_told_to(call, finished_run, tmp_path
     assert again.code == 2
     assert "overwrite=true" in again.err
     assert call(*arguments, "overwrite=true").code == 0
+
+
+def test_a_run_with_tta_is_scored_with_and_without(call, finished_run, csv_data, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out/summary.json"
+    recipe = ("recipe=one_stage", "recipe.image_size=32", "recipe.epochs=1")
+    own = ("data=csv", f"data.root={csv_data}", "data.test_fraction=0.2", f"hydra.run.dir={run}", "tta=dihedral")
+    done = call("train", *TINY, *recipe, *own)
+    assert done.code == 0, done.err
+    assert "with TTA" in done.out
+    summary = json.loads((run / "summary.json").read_text())
+    assert list(summary["val_tta"]) == [name.replace("val/", "val_tta/") for name in summary["val"]]
+    assert list(summary["test_tta"]) == [name.replace("test/", "test_tta/") for name in summary["test"]]
+    assert set(summary["baselines"]) == {"val", "test"}
+    assert "val_tta" not in json.loads((finished_run / "summary.json").read_text())
+
+    def scores(split, *arguments):
+        done = call("evaluate", f"run={run}", f"out={out.parent}", "overwrite=true", f"split={split}", *arguments)
+        assert done.code == 0, done.err
+        content = json.loads(out.read_text())
+        return {f"{split}/{name}": value for name, value in content["scores"].items()}, content["tta"]
+
+    own_way, named = scores("val")
+    assert (out.parent / "predictions.csv").read_text() != (run / "predictions/val.csv").read_text()
+    assert own_way == pytest.approx({n.replace("_tta", ""): value for n, value in summary["val_tta"].items()})
+    assert named == {"_target_": "polytag.inference.tta.Dihedral", "mirror": True}
+    assert scores("test")[0] == pytest.approx({n.replace("_tta", ""): v for n, v in summary["test_tta"].items()})
+    assert scores("val", "tta=none")[0] == pytest.approx(summary["val"])
+    assert (out.parent / "predictions.csv").read_text() == (run / "predictions/val.csv").read_text()
+    assert scores("val", "tta=random", "tta.views=2")[0] == pytest.approx(summary["val"])  # of transforms=none
+
+
+def test_tta_that_does_not_suit_the_data_ends_a_training_before_it_starts(call, csv_data, tmp_path):
+    arguments = ("data=csv", f"data.root={csv_data}", "data.mirror=false", f"hydra.run.dir={tmp_path / 'run'}")
+    done = call("train", *TINY, *arguments, "tta=flip")
+    assert done.code == 2
+    assert "insist with tta.mirror=true" in done.err
+    done = call("train", *TINY, *arguments, "tta=multi_scale", "tta.scales=[1,1]")
+    assert done.code == 2
+    assert "leave out the repeated ones" in done.err
+    assert not (tmp_path / "run/config.yaml").exists()
+
+
+def test_a_run_from_before_there_was_tta(call, finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    config = OmegaConf.load(run / "config.yaml")
+    del config["tta"]
+    OmegaConf.save(config, run / "config.yaml")
+    done = call("evaluate", f"run={run}", f"out={tmp_path / 'o'}", "device=cpu")
+    assert done.code == 0, done.err
+    assert (tmp_path / "o/predictions.csv").read_text() == (run / "predictions/val.csv").read_text()

@@ -1,6 +1,7 @@
 """`predict`: folders, lists and single images."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -109,3 +110,34 @@ def test_mistakes_are_one_line(call, finished_run, tmp_path, arguments, message)
     assert message in done.err
     assert len(done.err.strip().splitlines()) == 1
     assert (tmp_path / "taken.csv").read_text() == "mine"
+
+
+def test_several_views_where_they_are_asked_for(call, finished_run, csv_data, tmp_path):
+    from polytag.data.csv import read_csv
+    from polytag.inference.tta import Dihedral
+
+    def probabilities(name, *arguments):
+        out = tmp_path / name
+        done = call("predict", f"run={finished_run}", f"source={csv_data / 'labels.csv'}", f"out={out}", *arguments)
+        assert done.code == 0, done.err
+        return np.array([[float(row[name]) for name in run.classes] for row in rows(out)]), done.out
+
+    run = load_run(finished_run)
+    expected = run.predict(read_csv(str(csv_data)), tta=Dihedral())
+    plain, _ = probabilities("plain.csv")
+    averaged, said = probabilities("averaged.csv", "tta=dihedral", "batch_size=5")
+    assert averaged == pytest.approx(expected, abs=1e-5)
+    assert not np.allclose(averaged, plain, atol=1e-4)
+    assert "with Dihedral(mirror=True)" in said
+
+
+def test_a_mirrored_view_is_refused_where_the_run_s_data_forbid_it(call, finished_run, photos, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("mirror: true", "mirror: false"))
+    arguments = ("predict", f"run={run}", f"source='{photos / 'a.jpg'}'", "tta=flip")
+    done = call(*arguments)
+    assert done.code == 2
+    assert "data.mirror=false" in done.err
+    assert call(*arguments, "tta.mirror=true").code == 0

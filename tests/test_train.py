@@ -249,7 +249,9 @@ def test_two_ranks_train_and_score_every_row_once(call, csv_data, tmp_path):
         (("data.batch_size=0",), "data.batch_size must be 1 or more"),
         (("model.weights=not_there.pth",), "not_there.pth"),
         (("recipe.image_sizes=[0]",), "image size"),
-        (("model.layer_groups=4",), "set model.layer_groups=3"),
+        (("model.layer_groups=4",), "recipe.group_lr_decay=0.7"),
+        (("recipe.groups=4", "recipe.group_lr_decay=0.5"), "leave out recipe.groups"),
+        (("recipe.lr=fast",), "recipe.lr"),
         (("trainer=gpu",), "Try trainer=cpu"),
         (("monitor.metric=val/mapp",), "Did you mean 'val/map'"),
     ],
@@ -281,3 +283,33 @@ def test_paths_with_odd_characters_need_quotes_and_the_error_says_so(call, csv_d
     done = call("evaluate", "run=logs/my run (1)")
     assert done.code == 2
     assert "single quotes" in done.err
+
+
+def test_a_rate_asked_for_as_auto_is_found_once_and_written_down(call, csv_data, tmp_path):
+    run = tmp_path / "run"
+    arguments = (*TINY, *data(csv_data), *RECIPE, "recipe.lr=auto", f"hydra.run.dir={run}")
+    done = call("train", *arguments)
+    assert done.code == 0, done.err
+    found = RunFolder(run).read_config().recipe.lr
+    assert isinstance(found, float)
+    assert 1e-7 < found < 10
+    assert (run / "lr_finder.png").is_file()
+    assert f"recipe.lr={found:g}" in done.out
+    by_hand = call("train", *arguments[:-2], f"recipe.lr={found}", f"hydra.run.dir={tmp_path / 'by_hand'}")
+    assert by_hand.code == 0, by_hand.err
+    assert (tmp_path / "by_hand/metrics.csv").read_text() == (run / "metrics.csv").read_text()
+    assert "is finished" in call("train", *arguments).out  # auto is the number that was found
+
+
+def test_processes_that_start_beside_the_first_wait_for_its_settings(tmp_path, monkeypatch):
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    from polytag import train
+
+    folder = RunFolder(tmp_path)
+    assert not train.wait_for_first_rank(folder)
+    naps = []
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    monkeypatch.setattr(train.time, "sleep", lambda seconds: (naps.append(seconds), folder.config_file.touch()))
+    assert train.wait_for_first_rank(folder)
+    assert len(naps) == 1

@@ -1,15 +1,16 @@
 """From the config to objects. Below the commands only this module and `check_config` know Hydra."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from polytag.data.files import require_files
 from polytag.data.label_table import TRAIN, VAL, LabelTable
@@ -22,8 +23,10 @@ from polytag.schedule.recipe import Recipe
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from polytag.inference.views import TTA
     from polytag.models.classifier import Classifier
     from polytag.models.network import Network
+    from polytag.schedule.range_test import Compute
 
 
 def build(node: Any, **arguments: Any) -> Any:
@@ -86,7 +89,14 @@ def _same_rows_twice(table: LabelTable, count: int) -> LabelTable:
 
 
 def build_recipe(config: DictConfig) -> Recipe:
-    """Return the recipe, shortened where the config says so."""
+    """Return the recipe, shortened where the config says so.
+
+    Raises:
+        UserError: It makes no sense; `auto` must be a number by now.
+    """
+    lr = config.recipe.get("lr")
+    if isinstance(lr, str):
+        raise UserError(f"recipe.lr={lr} is neither a number nor auto.")
     recipe = build(config.recipe)
     assert isinstance(recipe, Recipe)
     return recipe.shortened(config.max_epochs_per_phase)
@@ -107,10 +117,14 @@ def build_classifier(config: DictConfig, table: LabelTable, recipe: Recipe) -> "
     """Return the module to train."""
     from polytag.models.classifier import Classifier
     from polytag.models.layer_groups import parameter_groups
+    from polytag.models.network import compile_network
     from polytag.policy import Policy
 
     network = build_network(config, table.classes)
+    if config.compile:
+        compile_network(network)
     policy: Policy = build(config.policy)
+    facts = checkpoint_facts(config, table, policy)
     return Classifier(
         network,
         build(config.criterion),
@@ -119,17 +133,18 @@ def build_classifier(config: DictConfig, table: LabelTable, recipe: Recipe) -> "
         build_metrics(config),
         policy,
         config.monitor.metric,
-        lambda epoch: checkpoint_facts(config, table, policy, recipe.phase_at(epoch).image_size),
+        lambda epoch: facts | {"image_size": recipe.phase_at(epoch).image_size},
+        build(config.mixing),
     )
 
 
-def checkpoint_facts(config: DictConfig, table: LabelTable, policy: Any, image_size: int) -> dict[str, Any]:
-    """Return what a checkpoint says about itself, in plain values."""
+def checkpoint_facts(config: DictConfig, table: LabelTable, policy: Any) -> dict[str, Any]:
+    """Return what a checkpoint says about itself besides its image size, in plain values."""
     decoder = table.decoder
     return {
         "format": 1,
         "classes": list(table.classes),
-        "image_size": image_size,
+        "data": table.fingerprint(),
         "backbone": str(config.model.get("backbone", "")),
         "policy": policy.to_dict(table.classes),
         "decoder": {"bands": list(decoder.bands), "low": decoder.low, "high": decoder.high},
@@ -144,11 +159,11 @@ def check_groups(network: "Network", recipe: Recipe) -> None:
     """
     from polytag.models.layer_groups import layer_groups
 
-    there, wanted = tuple(layer_groups(network)), recipe.phases[0].groups
+    there, wanted = tuple(layer_groups(network)), recipe.groups
     if there != wanted:
         raise UserError(
             f"The recipe is for the layer groups {', '.join(wanted)}, and the network has {', '.join(there)}: "
-            f"set model.layer_groups={len(wanted)}."
+            f"leave out recipe.groups, or set model.layer_groups={len(wanted)} too."
         )
 
 
@@ -158,6 +173,21 @@ def check_image_sizes(network: "Network", recipe: Recipe) -> None:
 
     for size in recipe.image_sizes:
         check_image_size(network, size)
+
+
+def build_tta(tta: DictConfig, data: DictConfig) -> "TTA":
+    """Return a test-time augmentation; its config may refer to the data's, also in a command without data."""
+    augmentation: TTA = build(OmegaConf.create({"tta": tta, "data": data}).tta)
+    return augmentation
+
+
+def check_tta(config: DictConfig, network: "Network", recipe: Recipe) -> None:
+    """Refuse a test-time augmentation that would fail in the end, at whichever size the best checkpoint has."""
+    from polytag.inference.views import check_views
+
+    tta = build_tta(config.tta, config.data)
+    for size in recipe.image_sizes:
+        check_views(tta, network, build(config.transforms), size)
 
 
 def absolute_paths(config: DictConfig) -> None:
@@ -196,12 +226,13 @@ def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, netw
     """Return the callbacks in the order in which they must be called.
 
     Freezing, rates and seeding come first; then the config's; then those that close an epoch: the history's row, early
-    stopping, and the checkpoint, which must hold what the two before it did.
+    stopping, the checkpoint, which must hold what the two before it did, and what stops behind a checkpoint.
     """
     from polytag.callbacks.checkpoint import RunCheckpoint
     from polytag.callbacks.early_stopping import EarlyStopping
     from polytag.callbacks.history import History
     from polytag.callbacks.seeding import Seeding
+    from polytag.callbacks.stopping import Stopping
     from polytag.callbacks.timing import Timing
     from polytag.models.layer_groups import layer_groups
     from polytag.schedule.freeze import Freeze
@@ -212,7 +243,7 @@ def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, netw
         for node in config.callbacks.values()
         if node is not None
     ]
-    last = (EarlyStopping, RunCheckpoint)
+    last = (EarlyStopping, RunCheckpoint, Stopping)
     return [
         Freeze(recipe, layer_groups(network)),
         GroupLR(recipe),
@@ -234,3 +265,33 @@ def _shows_bar(config: DictConfig) -> bool:
     from rich.console import Console
 
     return Console().is_terminal and config.callbacks.get("progress") is not None
+
+
+def build_compute(trainer: DictConfig) -> "Compute":
+    """Return how the trainer of this config would take a step, on one device.
+
+    Raises:
+        UserError: Its accelerator is not to be had here, or its precision is unknown.
+    """
+    from polytag.inference.predictor import choose_device
+    from polytag.schedule.range_test import Compute
+
+    name = str(trainer.accelerator)
+    try:
+        device = choose_device(name)
+        if device.type == "cuda" and isinstance(trainer.devices, ListConfig):
+            device = choose_device(f"cuda:{trainer.devices[0]}")
+    except UserError as error:
+        raise UserError(f"trainer.accelerator={name} is not to be had here: try trainer=cpu.") from error
+    return Compute(device, str(trainer.precision), int(trainer.accumulate_grad_batches), _clipping(trainer))
+
+
+def _clipping(trainer: DictConfig) -> Callable[..., object] | None:
+    """Return Lightning's clipping of gradients: by their norm unless the config says by value."""
+    from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+    if not trainer.gradient_clip_val:
+        return None
+    if trainer.get("gradient_clip_algorithm") == "value":
+        return partial(clip_grad_value_, clip_value=float(trainer.gradient_clip_val))
+    return partial(clip_grad_norm_, max_norm=float(trainer.gradient_clip_val))

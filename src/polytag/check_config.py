@@ -35,10 +35,8 @@ def check_keys(config: DictConfig, command: str) -> None:
         UserError: A misspelt key or target, with the nearest known one.
     """
     plain = plain_values(config, resolve=False)
-    with open(conf_dir() / f"{command}.yaml", encoding="utf-8") as file:
-        primary = yaml.safe_load(file)
-    groups = {str(key).removeprefix("optional ") for item in primary["defaults"] if item != "_self_" for key in item}
-    _refuse_unknown("", plain, (set(primary) - {"defaults"}) | groups)
+    primary, groups = _primary(command)
+    _refuse_unknown("", plain, set(primary) | groups)
     for key, node in plain.items():
         if not isinstance(node, dict):
             continue
@@ -53,6 +51,20 @@ def check_keys(config: DictConfig, command: str) -> None:
                 _refuse_unknown(key, node, yaml.safe_load(file))
         elif isinstance(primary.get(key), dict):
             _refuse_unknown(key, node, primary[key])
+
+
+def _primary(command: str) -> tuple[dict[str, Any], set[str]]:
+    """Return the keys of `conf/<command>.yaml` and the groups it chooses from, those of a file it extends too."""
+    with open(conf_dir() / f"{command}.yaml", encoding="utf-8") as file:
+        keys: dict[str, Any] = yaml.safe_load(file)
+    groups: set[str] = set()
+    for item in keys.pop("defaults"):
+        if isinstance(item, dict):
+            groups |= {str(key).removeprefix("optional ").removeprefix("override ") for key in item}
+        elif item != "_self_":
+            extended, chosen = _primary(item)
+            keys, groups = extended | keys, groups | chosen
+    return keys, groups
 
 
 def _check_listed(path: str, node: Any) -> None:
@@ -74,8 +86,19 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
         known = {p.name for p in parameters} - PASSED_BY_CODE.get(group, set())
         _refuse_unknown(path, node, known | HYDRA_KEYS | (COMMON_DATA_KEYS if path == "data" else set()))
     for key, child in node.items():
-        if isinstance(child, dict) and "_target_" in child:
-            _check_node(f"{path}.{key}", child)
+        _check_inside(f"{path}.{key}", child)
+
+
+def _check_inside(path: str, value: Any) -> None:
+    """Check the nodes in a value, however deep in lists and mappings without a target, such as a recipe's phases."""
+    if isinstance(value, dict) and "_target_" in value:
+        _check_node(path, value)
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            _check_inside(f"{path}.{key}", child)
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            _check_inside(f"{path}[{number}]", child)
 
 
 def _refuse_unknown(path: str, node: Iterable[Any], known: Iterable[str]) -> None:

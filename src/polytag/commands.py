@@ -30,7 +30,7 @@ def conf_dir() -> Path:
 
 
 def command(
-    name: str, before: Callable[[Sequence[str]], None] | None = None
+    name: str, before: Callable[[Sequence[str]], Sequence[str] | None] | None = None
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a function of a config into a console command with `conf/<name>.yaml`.
 
@@ -40,7 +40,7 @@ def command(
 
     Args:
         name: Name of the config.
-        before: Called with the command line's overrides before Hydra composes the config.
+        before: Called with the command line's overrides before Hydra composes the config; may return more of them.
     """
 
     def decorate(run: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -64,7 +64,7 @@ def command(
             try:
                 OverridesParser.create().parse_overrides(overrides)
                 if before is not None:
-                    before(overrides)
+                    sys.argv += before(overrides) or []
             except OverrideParseException as error:
                 _exit_with(f"{str(error).splitlines()[0]} in {error.override!r}. {QUOTING}")
             except UserError as error:

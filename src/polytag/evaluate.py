@@ -25,18 +25,21 @@ def main(config: DictConfig) -> None:
     from polytag.inference.loaded_run import load_run
     from polytag.inference.predictor import choose_device
     from polytag.inference.scoring import score
-    from polytag.run_folder import RunFolder, write_predictions
+    from polytag.inference.tta import NoTTA
+    from polytag.run_folder import RunFolder, plain_values, write_predictions
     from polytag.tracking import console
 
     check_config.check_keys(config, "evaluate")
     folder = RunFolder.existing(config.run)
     out = Path(config.out) if config.out else folder.path / "evaluation" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     refuse_existing(out / "summary.json", config.overwrite)
+    tta = build.build_tta(config.tta, config.data)
     run = load_run(config.run, config.checkpoint, build.build(config.policy))
     everything = with_classes(build.build_table(config.data), run.classes)
     rows = choose_rows(everything, config.split, own=is_own_data(config.data, run.config.data))
     probabilities = run.predict(
         rows,
+        tta=tta,
         device=choose_device(config.device),
         batch_size=config.data.batch_size,
         num_workers=config.data.num_workers,
@@ -44,7 +47,7 @@ def main(config: DictConfig) -> None:
     )
     learned_from = everything.part(TRAIN) if len(everything.part(TRAIN)) else everything
     result = score(rows, probabilities, learned_from.targets, run.policy, build.build_metrics(config))
-    title = f"Scores of {config.checkpoint} on {len(rows):,} images"
+    title = f"Scores of {config.checkpoint} on {len(rows):,} images{'' if isinstance(tta, NoTTA) else f' with {tta}'}"
     console.print_scores(title, {"this run": result.scores} | result.baselines, result.undefined)
     write_predictions(out / "predictions.csv", rows.names, run.classes, probabilities, targets=rows.targets)
     folder.write_json(
@@ -58,6 +61,7 @@ def main(config: DictConfig) -> None:
             "baselines": result.baselines,
             "undefined_classes": list(result.undefined),
             "policy": run.policy.to_dict(run.classes),
+            "tta": plain_values(config)["tta"],
         },
     )
     print(f"Written to {out}")

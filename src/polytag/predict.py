@@ -26,15 +26,18 @@ def main(config: DictConfig) -> None:
     from polytag.data.files import require_files
     from polytag.inference.loaded_run import load_run
     from polytag.inference.predictor import choose_device
+    from polytag.inference.tta import NoTTA
     from polytag.run_folder import check_separator, tag_text, write_predictions
 
     check_config.check_keys(config, "predict")
     run = load_run(config.run, config.checkpoint, build.build(config.policy))
+    tta = build.build_tta(config.tta, run.config.data)
     if config.out is not None:
         check_separator(run.classes, config.separator)
     table = require_files(images_to_predict(source, run, config), "error", config.on_broken, prefix="")
     probabilities = run.predict(
         table,
+        tta=tta,
         device=choose_device(config.device),
         batch_size=config.batch_size,
         num_workers=config.num_workers,
@@ -46,7 +49,7 @@ def main(config: DictConfig) -> None:
         return
     tags = tag_text(decisions, run.classes, config.separator)
     write_predictions(Path(config.out), table.names, run.classes, probabilities, tags=tags)
-    print(f"{len(table):,} images predicted: {config.out}")
+    print(f"{len(table):,} images predicted{'' if isinstance(tta, NoTTA) else f' with {tta}'}: {config.out}")
 
 
 def check_paths(source: Path, config: DictConfig) -> None:

@@ -119,11 +119,11 @@ class RunFolder:
         assert isinstance(config, DictConfig)
         return config
 
-    def write_config(self, config: "DictConfig") -> None:
-        """Write the resolved config, once: a run that goes on keeps the first."""
+    def write_config(self, config: "DictConfig", again: bool = False) -> None:
+        """Write the resolved config, once: a run that goes on keeps the first, unless its settings were changed."""
         from omegaconf import OmegaConf
 
-        if not self.config_file.exists():
+        if again or not self.config_file.exists():
             write_atomically(self.config_file, OmegaConf.to_yaml(config, resolve=True))
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:

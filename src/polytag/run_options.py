@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from polytag.errors import UserError
 from polytag.run_folder import RunFolder
 
-GROUPS = ("data", "policy")
+GROUPS = ("data", "policy", "tta")
+NO_TTA = {"_target_": "polytag.inference.tta.NoTTA"}  # of runs from before there was the group
 
 
 def register_run_options(overrides: Sequence[str]) -> None:
@@ -27,4 +28,4 @@ def register_run_options(overrides: Sequence[str]) -> None:
     store = ConfigStore.instance()
     config = RunFolder.existing(str(named[-1].value())).read_config() if named else None
     for group in GROUPS:
-        store.store(group=group, name="from_run", node=config[group] if config is not None else {})
+        store.store(group=group, name="from_run", node=config.get(group, NO_TTA) if config is not None else {})

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from polytag.commands import command
 from polytag.data.label_table import TEST, TRAIN, VAL
+from polytag.resume import take_config_from_run
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -30,11 +31,12 @@ KNOWN_WARNINGS = (
     ".*smaller than the logging interval.*",  # small data sets have fewer batches than log_every_n_steps
     ".*module.s. in eval mode at the start of training.*",  # frozen groups are, on purpose
     ".*It is recommended to use `self.log.*sync_dist=True.*",  # scores are computed from the outputs of all ranks
+    ".*dataloader is not resumable.*",  # our sampler asks how many batches are done
     ".*isinstance.treespec, LeafSpec.*",  # pytorch-lightning 2.6.6 asks torch 2.15 in a deprecated way
 )
 
 
-@command("train")
+@command("train", before=take_config_from_run)
 def main(config: DictConfig) -> float:
     """Train one run, and return its best score for a sweep."""
     from polytag import build, check_config
@@ -62,9 +64,11 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     from polytag.data.datamodule import DataModule
     from polytag.data.split import label_shift
     from polytag.data.statistics import describe
-    from polytag.resume import checkpoint_to_resume
+    from polytag.dry_run import dry_run
+    from polytag.resume import checkpoint_to_resume, refuse_other_data, refuse_other_network
     from polytag.tracking import console
     from polytag.tracking.loggers import recorded
+    from polytag.tracking.recipe_plot import plot_recipe
 
     keep_freed_memory()
     check_config.check_monitor(config)
@@ -77,27 +81,60 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         log.info(line)
     if len(table.part(VAL)):
         log.info(f"largest difference of a label's share between val and train+val: {label_shift(table).max():.4f}")
+    if resume_from is not None:
+        refuse_other_data(resume_from, table, config.allow_changes)
+    settle_lr(config, table, folder)
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, table, recipe)
     build.check_groups(classifier.network, recipe)
+    if resume_from is not None:
+        refuse_other_network(resume_from, classifier)
     build.check_image_sizes(classifier.network, recipe)
+    build.check_tta(config, classifier.network, recipe)
     log.info(f"Weights: {classifier.network.weights_report}")
-    console.print_recipe(recipe)
     datamodule = DataModule(
         table,
         build.build(config.transforms),
-        lambda epoch: recipe.phase_at(epoch).image_size,
+        recipe.phase_at,
         config.data.batch_size,
         config.data.num_workers,
         config.seed,
     )
     trainer = build.build_trainer(config, folder, recipe, classifier.network)
-    folder.write_config(config)
+    if config.dry_run:
+        dry_run(recipe, classifier, datamodule, trainer, folder.path / "recipe.png")
+        return
+    console.print_recipe(recipe, classifier.network, config.data.batch_size)
+    folder.write_config(config, again=config.allow_changes)
+    if trainer.is_global_zero:
+        plot_recipe(recipe, folder.plots / "recipe.png")
     with recorded(trainer.loggers, config):
         if config.train:
             fit(trainer, classifier, datamodule, resume_from)
         if trainer.is_global_zero:
             finish(config, folder, table, classifier, recipe, start)
+
+
+def settle_lr(config: DictConfig, table: "LabelTable", folder: "RunFolder") -> None:
+    """Replace `recipe.lr=auto` by a number: that of the run's first start, else what a range test finds now."""
+    from polytag.find_lr import found_lr
+
+    if config.recipe.get("lr") != "auto":
+        return
+    if config.dry_run or not wait_for_first_rank(folder):
+        config.recipe.lr = found_lr(config, table, folder.path)
+        log.info(f"recipe.lr={config.recipe.lr:g}, by a range test: {folder.path / 'lr_finder.png'}")
+        return
+    config.recipe.lr = folder.read_config().recipe.lr
+
+
+def wait_for_first_rank(folder: "RunFolder") -> bool:
+    """Whether a run's settled config is there. Processes other than the first wait for the first one to write it."""
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    while not folder.config_file.exists() and rank_zero_only.rank:  # type: ignore[attr-defined]
+        time.sleep(1.0)
+    return folder.config_file.exists()
 
 
 def fit(
@@ -106,11 +143,14 @@ def fit(
     """Run the recipe, from a checkpoint where there is one.
 
     Raises:
-        SystemExit: Ctrl-C or SIGTERM ended it: with the exit codes 130 and 143, as a shell has them.
+        SystemExit: Something ended it, with an exit code as a shell has them: 130 for Ctrl-C, 143 for SIGTERM, 124 for
+            the limit of time.
     """
     import warnings
 
     from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    from polytag.callbacks.stopping import Stopping
 
     with warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
@@ -121,6 +161,8 @@ def fit(
             trainer.fit(classifier, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
         except (KeyboardInterrupt, SystemExit) as stop:  # Lightning turns Ctrl-C and SIGTERM into SystemExit
             log.info(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}. {how_to_go_on(trainer)}")
+            if any(isinstance(callback, Stopping) and callback.is_time_up for callback in trainer.callbacks):  # type: ignore[attr-defined]
+                sys.exit(124)
             # Lightning's own code for SIGTERM would be 0, which says that the run is done.
             sys.exit(128 + (signal.SIGTERM if isinstance(stop, SIGTERMException) else signal.SIGINT))
 
@@ -130,7 +172,8 @@ def how_to_go_on(trainer: "pl.Trainer") -> str:
     folder = Path(trainer.default_root_dir)
     if not (folder / "checkpoints" / "last.ckpt").exists():
         return "There is no checkpoint yet: the same command starts again."
-    return f"To go on after the last finished epoch, give the same command with hydra.run.dir={folder}"
+    again = f"the same command with hydra.run.dir={folder}"
+    return f"To go on from the last checkpoint, give {again}, or: train resume={folder}"
 
 
 def finish(
@@ -142,9 +185,11 @@ def finish(
     start: float,
 ) -> None:
     """Score the best checkpoint on the validation rows and on any test rows; write what people read."""
+    from polytag import build
     from polytag.inference.loaded_run import load_run, untrained_run
     from polytag.inference.predictor import choose_device
     from polytag.inference.scoring import score
+    from polytag.inference.tta import NoTTA
     from polytag.tracking import console
     from polytag.tracking.plots import write_plots
     from polytag.tracking.report import write_report
@@ -154,19 +199,25 @@ def finish(
     run = load_run(folder.path) if has_trained else untrained_run(config, folder, table, classifier.network, recipe)
     loading = {"batch_size": config.data.batch_size, "num_workers": config.data.num_workers}
     device = choose_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
-    results = {}
+    tta = build.build_tta(config.tta, config.data)
+    train_targets = table.part(TRAIN).targets
+    results, tta_scores = {}, {}
     for split in (VAL, TEST) if config.test else (VAL,):
         if len(rows := table.part(split)):
             probabilities = run.predict(rows, device=device, **loading)
-            results[split] = score(rows, probabilities, table.part(TRAIN).targets, run.policy, classifier.metrics)
+            results[split] = score(rows, probabilities, train_targets, run.policy, classifier.metrics)
             results[split].write(folder, split)
+            if not isinstance(tta, NoTTA):
+                averaged = run.predict(rows, tta=tta, device=device, **loading)
+                tta_scores[split] = score(rows, averaged, train_targets, run.policy, classifier.metrics).scores
     for split, result in results.items():
         title = f"Scores of the best checkpoint on the {len(result.probabilities):,} {split} images"
-        console.print_scores(title, {"this run": result.scores} | result.baselines, result.undefined)
+        with_tta = {"with TTA": tta_scores[split]} if split in tta_scores else {}
+        console.print_scores(title, {"this run": result.scores} | with_tta | result.baselines, result.undefined)
     folder.write_json(folder.policy_file, run.policy.to_dict(table.classes))
     decisions = run.policy.decide(results[VAL].probabilities) if VAL in results else None
     write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), decisions)
-    summary = summarise(config, folder, results, time.perf_counter() - start)
+    summary = summarise(config, folder, results, tta_scores, time.perf_counter() - start)
     write_report(config, folder, results, run.policy, summary)
     folder.write_json(folder.summary_file, summary)  # last: its presence says that the run is done
     log.info(f"Run folder: {folder.path}")

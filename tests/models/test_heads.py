@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from polytag.models.heads import HEADS, FastaiHead, LinearHead
+from polytag.models.heads import HEADS, DenseHead, FastaiHead, LinearHead
 
 
 def test_the_fastai_head_has_the_lessons_layers():
@@ -35,5 +35,25 @@ def test_the_linear_head_is_one_layer():
     assert head.dropout.p == 0
 
 
+def test_the_dense_head_starts_as_keras_does():
+    # VGG16's 512 channels and 5 labels: uniform within the square root of 6 / 517, which is 0.10773; the standard
+    # deviation of that is 0.10773 divided by the square root of 3.
+    torch.manual_seed(0)
+    head = DenseHead(512, 5)
+    assert 0.1070 < head.fc.weight.abs().max().item() <= 0.107728
+    assert head.fc.weight.std().item() == pytest.approx(0.062197, rel=0.03)
+    assert head.fc.weight.mean().item() == pytest.approx(0, abs=0.004)
+    assert not head.fc.bias.any()
+    assert head.fc.bias.requires_grad
+
+
+def test_the_dense_head_is_one_layer():
+    head = DenseHead(2, 3, dropout=0.2)
+    nn.init.ones_(head.fc.weight)
+    assert head.eval()(torch.tensor([[2.0, 5.0]])).tolist() == [[7.0, 7.0, 7.0]]
+    assert (head.dropout.p, DenseHead(2, 3).dropout.p) == (0.2, 0)
+
+
 def test_each_head_says_what_it_takes():
-    assert {name: head.takes for name, head in HEADS.items()} == {"linear": "pooled", "fastai": "map"}
+    takes = {name: head.takes for name, head in HEADS.items()}
+    assert takes == {"linear": "pooled", "dense": "pooled", "fastai": "map"}

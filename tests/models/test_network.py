@@ -117,3 +117,46 @@ def test_the_heads_dropout_can_be_set():
 def test_an_unknown_head_is_refused():
     with pytest.raises(UserError, match=r"model.head='fastia' .*Did you mean 'fastai'"):
         build_network("resnet18", "none", "fastia", 2)
+
+
+def test_a_frozen_part_keeps_nothing_for_a_backward_pass():
+    from polytag.schedule.freeze import freeze
+
+    network = build_network("test_resnet", "none", "linear", 3)
+    groups = layer_groups(network)
+    seen = {}
+    network.backbone.layer1.register_forward_hook(lambda *a: seen.update(early=a[2]))
+    network.backbone.layer4.register_forward_hook(lambda *a: seen.update(late=a[2]))
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    assert "backbone.layer1.0.conv1.weight" in groups["early"]
+    assert "backbone.layer4.0.conv1.weight" in groups["late"]
+    for frozen, records in ((("early", "late"), (False, False)), (("early",), (False, True)), ((), (True, True))):
+        freeze(network, groups, frozen)
+        assert network(images).requires_grad
+        assert (seen["early"].requires_grad, seen["late"].requires_grad) == records
+    with torch.no_grad():
+        assert not network(images).requires_grad
+        assert not torch.is_grad_enabled()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_computes_the_same_at_each_size_and_frozen_set():
+    from polytag.models.network import compile_network
+    from polytag.schedule.freeze import freeze
+
+    torch.manual_seed(0)
+    plain = build_network("test_resnet", "none", "linear", 3)
+    compiled = build_network("test_resnet", "none", "linear", 3)
+    compiled.load_state_dict(plain.state_dict())
+    compile_network(compiled)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    for size, frozen in ((32, ("early", "late")), (48, ())):
+        images = torch.randint(0, 255, (4, 3, size, size), dtype=torch.uint8)
+        for network in (plain, compiled):
+            freeze(network, layer_groups(network), frozen)
+            network.zero_grad()
+            network(images).square().sum().backward()
+        for (name, left), right in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+            assert (left.grad is None) == (right.grad is None), name
+            if left.grad is not None:
+                assert torch.allclose(left.grad, right.grad, rtol=1e-2, atol=1e-4), name

@@ -1,39 +1,21 @@
-"""Recipes: phases, positions, rates. The expected values are written out."""
+"""Phases and recipes as plain data: positions, rates, ends. The expected values are written out."""
 
 import pytest
 
 from polytag.errors import UserError
 from polytag.schedule.curves import Constant, Cycles, OneCycle
-from polytag.schedule.recipe import (
-    Phase,
-    Recipe,
-    free_phases,
-    freeze_unfreeze,
-    linear_probe,
-    one_stage,
-    position_at,
-)
+from polytag.schedule.recipe import Phase, Recipe, group_names, position_at
 
 
 def planet():
-    return freeze_unfreeze(
-        [64, 128, 256], ["frozen", "unfrozen"], lr=0.2, curve=Cycles(3, 1, 2), group_lr_div=[9, 3, 1]
+    """Return the phases of the Planet lesson: three sizes, frozen and unfrozen, 1 + 2 + 4 epochs each."""
+    return Recipe(
+        tuple(
+            Phase(size, 7, 0.2, Cycles(3, 1, 2), frozen, (9, 3, 1))
+            for size in (64, 128, 256)
+            for frozen in (("early", "late"), ())
+        )
     )
-
-
-def test_the_planet_lesson_expands_to_42_epochs():
-    recipe = planet()
-    assert recipe.epochs == 42
-    assert recipe.starts == (0, 7, 14, 21, 28, 35)
-    assert [(p.image_size, p.frozen, p.epochs) for p in recipe.phases] == [
-        (64, ("early", "late"), 7),
-        (64, (), 7),
-        (128, ("early", "late"), 7),
-        (128, (), 7),
-        (256, ("early", "late"), 7),
-        (256, (), 7),
-    ]
-    assert recipe.image_sizes == (64, 128, 256)
 
 
 def test_rates_go_by_group_and_position():
@@ -44,8 +26,19 @@ def test_rates_go_by_group_and_position():
     assert recipe.group_lrs(9.0) == pytest.approx({"early": 0.1 / 9, "late": 0.1 / 3, "head": 0.1})
 
 
+def test_the_momentum_is_that_of_the_phases_curve():
+    one_cycle = OneCycle(pct_start=0.5, cycle_momentum=(0.9, 0.5))
+    recipe = Recipe((Phase(64, 2, 0.1, one_cycle), Phase(64, 1, 0.1, Constant()), Phase(64, 4, 0.1, one_cycle)))
+    assert [recipe.momentum(p) for p in (0, 0.5, 1, 1.5)] == pytest.approx([0.9, 0.7, 0.5, 0.7])
+    assert [recipe.momentum(p) for p in (2, 2.9)] == [None, None]
+    assert [recipe.momentum(p) for p in (3, 4, 5, 6, 7)] == pytest.approx([0.9, 0.7, 0.5, 0.7, 0.9])
+
+
 def test_phase_of_an_epoch_and_its_ends():
     recipe = planet()
+    assert recipe.epochs == 42
+    assert recipe.starts == (0, 7, 14, 21, 28, 35)
+    assert recipe.image_sizes == (64, 128, 256)
     assert [recipe.index_at(e) for e in (0, 6, 7, 41)] == [0, 0, 1, 5]
     assert recipe.index_at(42) == 5  # where Lightning's counter stands after the fit
     assert recipe.is_phase_start(7)
@@ -61,42 +54,18 @@ def test_position_moves_with_optimizer_steps():
     assert [position_at(0, b, 10, accumulate=4) for b in (0, 3, 4, 8, 9)] == pytest.approx([0, 0, 1 / 3, 2 / 3, 2 / 3])
 
 
-def test_stages_have_their_own_epochs_and_rates():
-    recipe = freeze_unfreeze(
-        [64, 96], ["frozen", "unfrozen"], lr=0.01, curve=OneCycle(), epochs=[1, 3], stage_lr_div=[1, 2]
-    )
-    assert [p.epochs for p in recipe.phases] == [1, 3, 1, 3]
-    assert [p.lr for p in recipe.phases] == [0.01, 0.005, 0.01, 0.005]
+def test_names_of_layer_groups():
+    assert group_names(3) == ("early", "late", "head")
+    assert group_names(2) == ("group_0", "head")
+    assert group_names(5) == ("group_0", "group_1", "group_2", "group_3", "head")
+    with pytest.raises(UserError, match=r"model\.layer_groups=1: there must be 2 groups or more"):
+        group_names(1)
 
 
-def test_a_stage_of_no_epochs_is_left_out():
-    recipe = freeze_unfreeze([64], ["frozen", "unfrozen"], lr=0.01, curve=OneCycle(), epochs=[0, 3])
-    assert [(p.frozen, p.epochs) for p in recipe.phases] == [((), 3)]
-
-
-def test_short_recipes():
-    assert one_stage(128, 1e-3, OneCycle(), epochs=5).phases == (Phase(128, 5, 1e-3, OneCycle()),)
-    probe = linear_probe(96, 1e-2, Constant(), epochs=4)
-    assert probe.phases[0].frozen == ("early", "late")
-    assert probe.group_lrs(1.0) == {"early": 0.0, "late": 0.0, "head": 1e-2}
-
-
-def test_free_phases():
-    recipe = free_phases(
-        [
-            {"image_size": 64, "epochs": 1, "frozen": ["early", "late"]},
-            {"image_size": 96, "lr_div": 2, "frozen": ["early"], "curve": Cycles(2, 1, 1)},
-        ],
-        lr=0.1,
-        curve=Constant(),
-    )
-    assert [p.curve for p in recipe.phases] == [Constant(), Cycles(2, 1, 1)]
-    assert [(p.epochs, p.lr, p.frozen, p.group_lr_div) for p in recipe.phases] == [
-        (1, 0.1, ("early", "late"), (9, 3, 1)),
-        (2, 0.05, ("early",), (9, 3, 1)),
-    ]
-    with pytest.raises(UserError, match=r"recipe\.phases\[0\].*image_sise"):
-        free_phases([{"image_sise": 64, "epochs": 1}], lr=0.1, curve=Constant())
+def test_a_phase_of_other_groups():
+    phase = Phase(64, 1, 0.8, Constant(), ("group_0",), (8, 4, 2, 1), group_names(4))
+    assert phase.group_lrs(0.5) == {"group_0": 0.0, "group_1": 0.2, "group_2": 0.4, "head": 0.8}
+    assert Phase(64, 1, 0.8, Constant(), groups=group_names(4)).group_lr_div == (1, 1, 1, 1)
 
 
 def test_shortened_for_a_quick_trial():
@@ -107,27 +76,36 @@ def test_shortened_for_a_quick_trial():
         planet().shortened(0)
 
 
+def test_a_shortened_phase_keeps_the_rest():
+    phase = Phase(64, 5, 0.1, OneCycle(), ("early",), (4, 2, 1), batch_size=16)
+    assert Recipe((phase,)).shortened(2).phases == (
+        Phase(64, 2, 0.1, OneCycle(), ("early",), (4, 2, 1), batch_size=16),
+    )
+
+
+def test_phases_describe_themselves():
+    assert Phase(64, 1, 0.1, Constant(), ("early", "late")).describe() == "1 epoch at 64 px, early+late frozen"
+    assert Phase(96, 3, 0.1, Constant()).describe() == "3 epochs at 96 px, all groups train"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stages": ["frosen"]}, "'frosen' is none of frozen, unfrozen"),
-        ({"epochs": None}, "epochs is needed"),
-        ({"epochs": [1]}, "one number or one a stage"),
-        ({"epochs": 2, "curve": Cycles(2)}, "contradicts the curve"),
-        ({"group_lr_div": [3, 1]}, "one number above 0 a layer group"),
-        ({"lr": 0.0}, "above 0, not 0.0"),
-        ({"image_sizes": []}, "at least one size"),
-        ({"image_sizes": [0]}, "image size and epochs of 1 or more"),
+        ({"frozen": ("early", "late", "head")}, "every layer group is frozen trains nothing"),
+        ({"frozen": ("middle",)}, "no layer group middle to freeze; there are early, late, head"),
+        ({"group_lr_div": (3, 0, 1)}, r"one number above 0 a layer group \(early, late, head\), not \[3, 0, 1\]"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({"lr": -0.1}, "lr must be above 0, not -0.1"),
+        ({"epochs": 2.5}, "whole numbers from 1, not 2.5 epochs at 64 px"),
+        ({"image_size": 64.5}, "whole numbers from 1, not 1 epoch at 64.5 px"),
     ],
 )
-def test_impossible_recipes_are_refused(options, message):
-    plain = {"image_sizes": [64], "stages": ["frozen", "unfrozen"], "lr": 0.1, "curve": OneCycle(), "epochs": 1}
-    with pytest.raises(UserError, match=message.replace(".", r"\.")):
-        freeze_unfreeze(**(plain | options))
+def test_impossible_phases_are_refused(options, message):
+    plain = {"image_size": 64, "epochs": 1, "lr": 0.1, "curve": Constant()}
+    with pytest.raises(UserError, match=message):
+        Phase(**(plain | options))
 
 
-def test_freezing_everything_is_refused():
-    with pytest.raises(UserError, match="trains nothing"):
-        Recipe((Phase(64, 1, 0.1, Constant(), frozen=("early", "late", "head")),))
-    with pytest.raises(UserError, match="no layer group middle"):
-        Phase(64, 1, 0.1, Constant(), frozen=("middle",))
+def test_a_recipe_needs_a_phase():
+    with pytest.raises(UserError, match="there is no phase to train"):
+        Recipe(())

@@ -9,7 +9,7 @@ from polytag.data.label_table import LabelTable
 from polytag.inference.scoring import Result
 from polytag.run_folder import RunFolder
 from polytag.schedule.curves import OneCycle
-from polytag.schedule.recipe import freeze_unfreeze
+from polytag.schedule.recipes import freeze_unfreeze
 from polytag.tracking import plots
 from polytag.tracking.per_class import ClassScore
 from polytag.tracking.picture_grid import resize_to

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,35 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
+            _flush_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-class RunCheckpoint(Checkpoint):
-    """Save `last.ckpt` at each epoch's end, and copies of it as `best.ckpt` and `phase_<k>_<size>.ckpt`.
+def _flush_folder(folder: Path) -> None:
+    """Bring a rename to the disk: without it a power failure may leave the old file, or none."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
-    Called after the history's row is written, so that a run which resumes from the file lacks nothing. Without a
-    validation the last epoch is the best.
+
+def can_go_on_from(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether a checkpoint written after this batch can be continued exactly.
+
+    Not after an epoch's last batch, behind which Lightning would skip the validation, and not between batches that
+    accumulate gradients, which no checkpoint holds.
+    """
+    done = batch_idx + 1
+    return done < trainer.num_training_batches and done % trainer.accumulate_grad_batches == 0
+
+
+class RunCheckpoint(Checkpoint):
+    """Save `last.ckpt` inside epochs and at their ends, there with copies as `best.ckpt` and `phase_<k>_<size>.ckpt`.
+
+    At an epoch's end it is called after the history's row is written, so that a run which goes on from the file lacks
+    nothing. Without a validation the last epoch is the best.
 
     Args:
         folder: The run folder.
@@ -45,18 +66,54 @@ class RunCheckpoint(Checkpoint):
         metric: Name of the monitored metric.
         mode: `max` or `min`.
         every_phase: Whether to keep one file a phase.
+        every_minutes: Minutes after which `last.ckpt` is written inside an epoch; None: at the ends of epochs only.
     """
 
-    def __init__(self, folder: RunFolder, recipe: Recipe, metric: str, mode: str, every_phase: bool = True) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        recipe: Recipe,
+        metric: str,
+        mode: str,
+        every_phase: bool = True,
+        every_minutes: float | None = 10.0,
+    ) -> None:
         self.folder, self.recipe = folder, recipe
-        self.metric, self.mode, self.every_phase = metric, mode, every_phase
+        self.metric, self.mode = metric, mode
+        self.every_phase, self.every_minutes = every_phase, every_minutes
         self.best: float | None = None
         self.best_epoch: int | None = None
         self._epoch = 0
+        self._saved = math.inf
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Note the epoch: early stopping may move the trainer's counter on to the phase's end before we save."""
         self._epoch = trainer.current_epoch
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save inside the epoch when it is time; SIGTERM, after which Lightning ends the training, makes it so."""
+        if can_go_on_from(trainer, batch_idx) and (trainer.received_sigterm or self._is_time(trainer, batch_idx)):
+            self.save(trainer)
+
+    def _is_time(self, trainer: pl.Trainer, batch_idx: int) -> bool:
+        if self.every_minutes is None:
+            return False
+        is_time = time.monotonic() - self._saved >= 60 * self.every_minutes
+        if trainer.world_size == 1:
+            return is_time
+        # Saving takes all processes, so they must agree; asking at each batch would make them wait for one another.
+        return batch_idx % 20 == 0 and trainer.strategy.reduce_boolean_decision(is_time, all=False)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write `last.ckpt`, with the optimizer."""
+        trainer.save_checkpoint(self.folder.checkpoint("last"), weights_only=False)
+        self._saved = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save this epoch."""
@@ -64,7 +121,7 @@ class RunCheckpoint(Checkpoint):
         value = math.nan if score is None else float(score)
         if is_best := self._is_better(value):
             self.best, self.best_epoch = value, self._epoch
-        trainer.save_checkpoint(self.folder.checkpoint("last"), weights_only=False)  # with the optimizer
+        self.save(trainer)
         if trainer.is_global_zero:
             if is_best:
                 self._copy("best")

@@ -14,7 +14,16 @@ log = logging.getLogger(__name__)
 
 
 class PhaseProgressBar(RichProgressBar):
-    """Lightning's Rich bar without the version number, which says nothing here."""
+    """Lightning's Rich bar with the phase in front, and without the version number, which says nothing here."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Return what stands before the bar; Lightning has no public way to change it."""
+        phase = self.recipe.phase_at(current_epoch)
+        return f"epoch {current_epoch + 1}/{self.recipe.epochs} · {phase.image_size} px, {phase.trained}"
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Return what stands behind the bar."""
@@ -31,10 +40,14 @@ class EpochLines(Checkpoint):
 
     def __init__(self, recipe: Recipe, metric: str) -> None:
         self.recipe, self.metric = recipe, metric
-        self._start, self._images = 0.0, 0
+        self._start, self._seconds, self._images = 0.0, 0.0, 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock, perhaps in the middle of an epoch."""
+        self._start, self._images = time.perf_counter(), 0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock of an epoch."""
         self._start, self._images = time.perf_counter(), 0
 
     def on_train_batch_end(
@@ -57,12 +70,11 @@ class EpochLines(Checkpoint):
             if name in scores
         ]
         log.info(
-            f"epoch {epoch + 1}/{self.recipe.epochs} · {phase.image_size} px, "
-            f"{'+'.join(phase.frozen) + ' frozen' if phase.frozen else 'all groups'} · {' · '.join(shown)} · "
+            f"epoch {epoch + 1}/{self.recipe.epochs} · {phase.image_size} px, {phase.trained} · {' · '.join(shown)} · "
             f"{self._images / max(self._seconds, 1e-9):.0f} images/s"
         )
 
 
 def progress(recipe: Recipe, metric: str) -> pl.Callback:
     """Return the bar where the output is a terminal, else the lines."""
-    return PhaseProgressBar() if Console().is_terminal else EpochLines(recipe, metric)
+    return PhaseProgressBar(recipe) if Console().is_terminal else EpochLines(recipe, metric)

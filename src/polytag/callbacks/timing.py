@@ -17,11 +17,15 @@ class Timing(pl.Callback):
     def __init__(self) -> None:
         self.seconds = {"train": 0.0, "data_wait": 0.0, "validation": 0.0}
         self.images = 0
-        self._epoch_start = self._last_batch_end = self._validation_start = 0.0
+        self._last_batch_end = self._validation_start = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock, perhaps in the middle of an epoch."""
+        self._last_batch_end = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of an epoch."""
-        self._epoch_start = self._last_batch_end = time.perf_counter()
+        self._last_batch_end = time.perf_counter()
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Count the wait for this batch."""
@@ -30,13 +34,13 @@ class Timing(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the images."""
+        """Count the images and the seconds since the batch before."""
         self.images += len(batch.images) * trainer.world_size
-        self._last_batch_end = time.perf_counter()
-        if batch_idx + 1 == trainer.num_training_batches:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            self.seconds["train"] += time.perf_counter() - self._epoch_start
+        if batch_idx + 1 == trainer.num_training_batches and torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.seconds["train"] += now - self._last_batch_end
+        self._last_batch_end = now
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock of a validation."""

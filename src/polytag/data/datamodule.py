@@ -1,7 +1,7 @@
 """The datamodule: loaders for the phase that the training is in."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +12,7 @@ from polytag.data.dataset import Batch, EvaluationSampler, ImageDataset, TrainSa
 from polytag.data.label_table import TRAIN, VAL, LabelTable
 from polytag.data.transforms import Transforms
 from polytag.errors import UserError
+from polytag.schedule.recipe import Phase
 
 Loader = DataLoader[Any]
 
@@ -50,16 +51,53 @@ def evaluation_loader(
     )
 
 
-class DataModule(pl.LightningDataModule):
-    """Loaders of the train and val rows of a table, at the image size of the current phase.
+class TrainLoader(DataLoader[Any]):
+    """A loader whose workers start when the first batch is asked for.
 
-    The size is *asked for* when a loader is built (Lightning does so before each epoch, see
-    `reload_dataloaders_every_n_epochs`): pushed from a hook it would reach the training one epoch late.
+    Lightning makes its iterator before it tells the sampler the epoch, and often a second one afterwards
+    (`FitLoop.setup_data` and `_TrainingEpochLoop.on_run_start` in pytorch-lightning 2.6): workers that read ahead from
+    the first would read the samples of another epoch.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        yield from super().__iter__()
+
+
+def train_loader(
+    table: LabelTable,
+    transforms: Transforms,
+    image_size: int,
+    batch_size: int,
+    num_workers: int | None = None,
+    seed: int = 0,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    batches_done: Callable[[], int] = lambda: 0,
+) -> Loader:
+    """Return a loader of all rows in a new order each epoch, augmented; see `TrainSampler`."""
+    workers = default_workers() if num_workers is None else num_workers
+    return TrainLoader(
+        ImageDataset(table, transforms.train(image_size), seed),
+        batch_size=batch_size,
+        sampler=TrainSampler(len(table), batch_size, seed, rank, world_size, batches_done),
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+class DataModule(pl.LightningDataModule):
+    """Loaders of the train and val rows of a table, as the current phase wants them.
+
+    Phases are *asked for* when a loader is built (Lightning does so before each epoch, see
+    `reload_dataloaders_every_n_epochs`): pushed from a hook an image size would reach the training one epoch late.
 
     Args:
         table: All rows, with their splits.
         transforms: The transform group.
-        image_size_at: Image size of an epoch.
+        phase_at: Phase of an epoch: its image size, and where it has its own, batch size and training transforms.
         batch_size: Images a step and process.
         num_workers: Loader processes; None for what suits the machine.
         seed: The run's seed: order and augmentation follow from it.
@@ -69,7 +107,7 @@ class DataModule(pl.LightningDataModule):
         self,
         table: LabelTable,
         transforms: Transforms,
-        image_size_at: Callable[[int], int],
+        phase_at: Callable[[int], Phase],
         batch_size: int = 32,
         num_workers: int | None = None,
         seed: int = 0,
@@ -78,52 +116,56 @@ class DataModule(pl.LightningDataModule):
         if batch_size < 1:
             raise UserError(f"data.batch_size must be 1 or more, not {batch_size}.")
         self.train_table, self.val_table = table.part(TRAIN), table.part(VAL)
-        self.transforms, self.image_size_at = transforms, image_size_at
-        self.batch_size, self.seed = batch_size, seed
-        self.num_workers = default_workers() if num_workers is None else num_workers
-        self._loaders: dict[str, tuple[int, Loader]] = {}
+        self.transforms, self.phase_at = transforms, phase_at
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self._train: tuple[Any, Loader] | None = None
+        self._val: tuple[Any, Loader] | None = None
 
     def train_dataloader(self) -> Loader:
-        """Return the training loader: the same object while the size stays, so that its workers live on."""
-        return self._loader(TRAIN, self._build_train)
+        """Return the training loader: the same object while nothing changes, so that its workers live on."""
+        trainer, phase = self.trainer, self._phase()
+        assert trainer is not None
+        transforms = phase.transforms or self.transforms
+        wanted = (phase.image_size, phase.batch_size or self.batch_size, transforms)
+        if self._train is None or self._train[0] != wanted:
+            self._train = None  # first let go of the old workers
+            loader = train_loader(
+                self.train_table,
+                transforms,
+                phase.image_size,
+                phase.batch_size or self.batch_size,
+                self.num_workers,
+                self.seed,
+                rank=trainer.global_rank,
+                world_size=trainer.world_size,
+                batches_done=lambda: trainer.fit_loop.epoch_loop.batch_progress.current.ready,
+            )
+            self._train = (wanted, loader)
+        return self._train[1]
 
     def val_dataloader(self) -> Loader | list[Any]:
         """Return the validation loader, likewise; nothing where no row validates."""
-        return self._loader(VAL, self._build_val) if len(self.val_table) else []
+        trainer, phase = self.trainer, self._phase()
+        assert trainer is not None
+        wanted = (phase.image_size, phase.batch_size or self.batch_size)
+        if not len(self.val_table):
+            return []
+        if self._val is None or self._val[0] != wanted:
+            self._val = None
+            loader = evaluation_loader(
+                self.val_table,
+                self.transforms,
+                *wanted,
+                self.num_workers,
+                rank=trainer.global_rank,
+                world_size=trainer.world_size,
+            )
+            self._val = (wanted, loader)
+        return self._val[1]
 
-    def _loader(self, split: str, build: Callable[[int], Loader]) -> Loader:
+    def _phase(self) -> Phase:
         assert self.trainer is not None
-        size = self.image_size_at(self.trainer.current_epoch)
-        if self._loaders.get(split, (None, None))[0] != size:
-            self._loaders.pop(split, None)  # first let go of the old workers
-            self._loaders[split] = (size, build(size))
-        return self._loaders[split][1]
-
-    def _build_train(self, size: int) -> Loader:
-        assert self.trainer is not None
-        return DataLoader(
-            ImageDataset(self.train_table, self.transforms.train(size), self.seed),
-            batch_size=self.batch_size,
-            sampler=TrainSampler(
-                len(self.train_table), self.batch_size, self.seed, self.trainer.global_rank, self.trainer.world_size
-            ),
-            collate_fn=collate,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def _build_val(self, size: int) -> Loader:
-        assert self.trainer is not None
-        return evaluation_loader(
-            self.val_table,
-            self.transforms,
-            size,
-            self.batch_size,
-            self.num_workers,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
+        return self.phase_at(self.trainer.current_epoch)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move the uint8 batch; pinned memory makes the copy asynchronous."""

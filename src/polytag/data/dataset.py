@@ -1,6 +1,6 @@
 """Rows of a label table as samples: uint8 image, multi-hot target, row number. And the order in which they come."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,10 +79,28 @@ class TrainSampler(Sampler[SampleKey]):
 
     The order depends on seed and epoch alone, so any number of workers and ranks sees the same samples. A last batch
     of one image is left out, because batch normalisation cannot train on it.
+
+    Args:
+        rows: How many there are.
+        batch_size: Images a batch and rank.
+        seed: The run's seed.
+        rank: Which of the processes this is.
+        world_size: Number of processes.
+        batches_done: Batches of the epoch that were trained on before; asked when the first sample is. It is above 0
+            in a run that goes on in the middle of an epoch. The length stays that of the whole epoch.
     """
 
-    def __init__(self, rows: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.rows, self.seed, self.rank, self.world_size = rows, seed, rank, world_size
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        batches_done: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        self.rank, self.world_size, self.batches_done = rank, world_size, batches_done
         self.epoch = 0
         count = -(-rows // world_size)
         self.count = count - 1 if count % batch_size == 1 and count > 1 else count
@@ -96,7 +114,8 @@ class TrainSampler(Sampler[SampleKey]):
 
     def __iter__(self) -> Iterator[SampleKey]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
-        for position in range(self.rank, self.count * self.world_size, self.world_size):
+        start = self.batches_done() * self.batch_size * self.world_size
+        for position in range(start + self.rank, self.count * self.world_size, self.world_size):
             # Past the end the order starts again, so that all ranks have equally many.
             yield SampleKey(self.epoch, position, int(order[position % self.rows]))
 

@@ -1,5 +1,7 @@
 """The label table: what every source produces and everything behind it reads."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,6 +51,12 @@ class LabelTable:
     def is_single_label(self) -> bool:
         """Whether every row has exactly one label."""
         return bool(len(self)) and bool((self.targets.sum(1) == 1).all())
+
+    def fingerprint(self) -> str:
+        """Return a short hash of names, classes, targets and splits: equal where a training would see equal samples."""
+        digest = hashlib.sha256(json.dumps([self.names.tolist(), self.split.tolist(), self.classes]).encode())
+        digest.update(self.targets.tobytes())
+        return digest.hexdigest()[:16]
 
     def rows(self, index: npt.NDArray[np.generic]) -> "LabelTable":
         """Return the table of some rows, by index or boolean mask."""

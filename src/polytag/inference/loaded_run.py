@@ -18,6 +18,9 @@ from polytag.data.label_table import LabelTable
 from polytag.data.transforms import Transforms
 from polytag.errors import UserError, first_few
 from polytag.inference.predictor import choose_device, predict_probabilities
+from polytag.inference.tta import NoTTA
+from polytag.inference.views import TTA, check_views
+from polytag.models.classifier import network_weights
 from polytag.models.network import Network
 from polytag.policy import Policy
 from polytag.run_folder import RunFolder
@@ -52,15 +55,39 @@ class LoadedRun:
         self,
         table: LabelTable,
         *,
+        tta: TTA | None = None,
         device: torch.device | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
         title: str | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Return the ``(N, L)`` probabilities of the images of a table."""
-        loader = evaluation_loader(table, self.transforms, self.image_size, batch_size, num_workers)
-        precision = str(self.config.trainer.precision)
-        return predict_probabilities(self.network, loader, device or choose_device(), precision=precision, title=title)
+        """Return the ``(N, L)`` probabilities of the images of a table.
+
+        Args:
+            table: The N images.
+            tta: The views of each image, whose probabilities are averaged; None for the plain one, as in validation.
+            device: Where to compute; None for a GPU where there is one.
+            batch_size: Images at a time.
+            num_workers: Loader processes; None for what suits the machine.
+            title: Text before the progress bar; none is shown without it.
+
+        Raises:
+            UserError: The network cannot take the views.
+        """
+        views, precision = tta or NoTTA(), str(self.config.trainer.precision)
+        check_views(views, self.network, self.transforms, self.image_size)
+        passes = views.passes(self.transforms, self.image_size)
+        total = np.zeros((len(table), len(self.classes)))
+        for number, part in enumerate(passes, 1):
+            total += predict_probabilities(
+                self.network,
+                evaluation_loader(table, part.transforms, part.image_size, batch_size, num_workers),
+                device or choose_device(),
+                views=part.views,
+                precision=precision,
+                title=f"{title} {number}/{len(passes)}" if title and len(passes) > 1 else title,
+            )
+        return total.astype(np.float32)
 
     def predictions(self, split: str = "val") -> dict[str, Any]:
         """Return what the run wrote about a split: names, and ``(N, L)`` probabilities and targets."""
@@ -89,11 +116,7 @@ def load_run(path: str | Path, checkpoint: str = "best", policy: Policy | None =
     offline = config.model.copy()
     offline.weights = "none"
     network: Network = build.build(offline, num_classes=len(facts["classes"]), classes=facts["classes"])
-    weights = {
-        name.removeprefix("network."): tensor
-        for name, tensor in content["state_dict"].items()
-        if name.startswith("network.")
-    }
+    weights = network_weights(content["state_dict"])
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

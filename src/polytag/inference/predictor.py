@@ -1,5 +1,6 @@
 """The prediction loop: the one that scores a run at its end, evaluates and predicts."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 
 from polytag.data.datamodule import Loader
 from polytag.errors import UserError
+from polytag.inference.views import PLAIN, View
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -32,14 +34,24 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def predict_probabilities(
-    network: nn.Module, loader: Loader, device: torch.device, *, precision: str = "32-true", title: str | None = None
-) -> npt.NDArray[np.float32]:
-    """Return the ``(N, L)`` probabilities of all rows, in the order of the loader.
+    network: nn.Module,
+    loader: Loader,
+    device: torch.device,
+    *,
+    views: Sequence[View] = (PLAIN,),
+    precision: str = "32-true",
+    title: str | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return the ``(N, L)`` probabilities of all rows, in the order of the loader: the weighted sum over the views.
+
+    In 64 bits, for others to be added and the sum to stay within 0 and 1 when it is rounded to 32. The sum of one plain
+    view is the network's own 32-bit probabilities, to the last bit.
 
     Args:
         network: uint8 images -> logits. It is moved to the device and set to eval mode.
         loader: Yields batches.
         device: Where to compute.
+        views: What the network sees of each batch.
         precision: Lightning's name of the run's precision, so that scores are those of the training's validation.
         title: Text before the progress bar; none is shown without it.
     """
@@ -48,5 +60,12 @@ def predict_probabilities(
     autocast = torch.autocast(device.type, dtype=low) if low is not None else nullcontext()
     batches = track(loader, title, total=len(loader), transient=True) if title else loader
     with torch.inference_mode(), autocast:
-        parts = [network(batch.images.to(device, non_blocking=True)).float().sigmoid().cpu() for batch in batches]
+        parts = [_add_up(network, batch.images.to(device, non_blocking=True), views) for batch in batches]
     return torch.cat(parts).numpy()
+
+
+def _add_up(network: nn.Module, images: torch.Tensor, views: Sequence[View]) -> torch.Tensor:
+    """Return the weighted sum of the probabilities ``(B, L)`` of the views, in 64 bits on the CPU."""
+    probabilities = [network(view.operation(images)).float().sigmoid() for view in views]
+    weights = torch.tensor([view.weight for view in views], dtype=torch.float64)
+    return (torch.stack(probabilities).cpu().double() * weights[:, None, None]).sum(0)

@@ -10,8 +10,10 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from polytag.data.dataset import Batch
+from polytag.data.mixing import Mixing
 from polytag.metrics.evaluation import Evaluation
 from polytag.metrics.scores import Score, score_all
+from polytag.models.average import WeightAverage
 from polytag.models.network import Network
 from polytag.policy import Policy
 
@@ -39,6 +41,18 @@ class Outputs(Metric):
         self.targets.append(batch.targets)
         self.rows.append(batch.rows)
 
+    def collected(self) -> dict[str, torch.Tensor]:
+        """Return what all ranks have collected so far, unsorted; nothing where there is nothing yet."""
+        if not self.rows:
+            return {}
+        with self.sync_context():
+            return {name: dim_zero_cat(getattr(self, name)).cpu() for name in ("logits", "targets", "rows")}
+
+    def take_up(self, collected: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what an earlier process had collected."""
+        for name, values in collected.items():
+            setattr(self, name, [values.to(self.device)])
+
     def compute(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ``(N, L)`` float32 logits and ``(N, L)`` uint8 targets on the CPU, in the order of the rows."""
         logits, targets, rows = (dim_zero_cat(state).cpu() for state in (self.logits, self.targets, self.rows))
@@ -61,6 +75,11 @@ class Classifier(pl.LightningModule):
         policy: How probabilities become labels in the scores.
         monitor: Name of the metric that the progress bar shows.
         facts: What a checkpoint must say about itself: classes, image size and so on.
+        mixing: MixUp and the like, applied to training batches.
+
+    Attributes:
+        average: The average of the weights where a callback keeps one. It is then what `val/*` scores and what the
+            `state_dict` of a checkpoint holds; the weights in training have `val_raw/*` and `raw_state_dict`.
     """
 
     def __init__(
@@ -73,13 +92,16 @@ class Classifier(pl.LightningModule):
         policy: Policy,
         monitor: str = "val/map",
         facts: Callable[[int], dict[str, Any]] = lambda epoch: {},
+        mixing: Mixing | None = None,
     ) -> None:
         super().__init__()
         self.network: Network = network
         self.criterion = criterion
         self._optimizer, self._parameter_groups = optimizer, parameter_groups
         self.metrics, self.policy, self.monitor, self.facts = metrics, policy, monitor, facts
-        self.train_outputs, self.val_outputs = Outputs(), Outputs()
+        self.mixing = mixing or Mixing()
+        self.average: WeightAverage | None = None
+        self.train_outputs, self.val_outputs, self.val_raw_outputs = Outputs(), Outputs(), Outputs()
         self.train_loss = MeanMetric()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -87,36 +109,49 @@ class Classifier(pl.LightningModule):
         logits: torch.Tensor = self.network(images)
         return logits
 
-    def _step(self, batch: Batch, outputs: Outputs) -> torch.Tensor:
-        logits = self(batch.images)
-        outputs.update(logits, batch)
-        return self.criterion(logits, batch.targets.float())
-
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss of a batch."""
-        loss = self._step(batch, self.train_outputs)
+        images, targets = self.mixing(batch.images, batch.targets.float())
+        logits = self(images)
+        if not self.mixing.is_on:  # of a mixed image nobody can say what its labels are
+            self.train_outputs.update(logits, batch)
+        loss = self.criterion(logits, targets)
         self.train_loss.update(loss.detach(), weight=len(batch.images))
         self.log("loss", loss.detach(), prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect the outputs of a batch."""
-        self._step(batch, self.val_outputs)
+        """Collect the outputs of a batch, with an average of the weights from both."""
+        logits = self(batch.images)
+        if self.average is None:
+            self.val_outputs.update(logits, batch)
+        else:
+            self.val_raw_outputs.update(logits, batch)
+            self.val_outputs.update(self.average.network(batch.images), batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what a validation that was broken off has left."""
+        self.val_outputs.reset()
+        self.val_raw_outputs.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the validation rows; the loss is taken over all of them at once."""
-        logits, targets = self.val_outputs.compute()
-        self.val_outputs.reset()
-        loss = self.criterion(logits.to(self.device), targets.to(self.device).float())
-        self._log_scores("val", {"loss": float(loss)}, logits, targets)
+        stages = {"val": self.val_outputs} | ({"val_raw": self.val_raw_outputs} if self.average else {})
+        for stage, outputs in stages.items():
+            logits, targets = outputs.compute()
+            loss = self.criterion(logits.to(self.device), targets.to(self.device).float())
+            self._log_scores(stage, {"loss": float(loss)}, logits, targets)
 
     def on_train_epoch_end(self) -> None:
         """Log the scores of the training rows as they were seen: augmented, while the weights changed."""
-        logits, targets = self.train_outputs.compute()
-        loss = float(self.train_loss.compute())
-        self.train_outputs.reset()
+        losses = {"loss": float(self.train_loss.compute())}
         self.train_loss.reset()
-        self._log_scores("train", {"loss": loss}, logits, targets)
+        if self.mixing.is_on:
+            self.log("train/loss", losses["loss"])
+            return
+        logits, targets = self.train_outputs.compute()
+        self.train_outputs.reset()
+        self._log_scores("train", losses, logits, targets)
 
     def _log_scores(self, stage: str, losses: dict[str, float], logits: torch.Tensor, targets: torch.Tensor) -> None:
         probabilities = logits.sigmoid()
@@ -130,5 +165,31 @@ class Classifier(pl.LightningModule):
         return self._optimizer([dict(group) for group in self._parameter_groups])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write into the checkpoint what is needed to use it without its run folder."""
+        """Add what is needed to use the file without its run folder, and to go on in the middle of an epoch."""
         checkpoint["polytag"] = self.facts(self.current_epoch)
+        with self.train_loss.sync_context():
+            loss = {name: getattr(self.train_loss, name).cpu() for name in ("mean_value", "weight")}
+        checkpoint["epoch_so_far"] = {"outputs": self.train_outputs.collected(), "loss": loss}
+        if self.average is not None:
+            averaged = {f"network.{name}": tensor for name, tensor in self.average.state_dict().items()}
+            checkpoint["raw_state_dict"] = checkpoint["state_dict"]
+            checkpoint["state_dict"] = checkpoint["state_dict"] | averaged
+            checkpoint["average_steps"] = self.average.steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where the checkpoint was written. The sums of an unfinished epoch, of all ranks, go to the first."""
+        if self.trainer.is_global_zero:
+            self.train_outputs.take_up(checkpoint["epoch_so_far"]["outputs"])
+            for name, value in checkpoint["epoch_so_far"]["loss"].items():
+                setattr(self.train_loss, name, value.to(self.train_loss.device))
+        raw = checkpoint.get("raw_state_dict")
+        if self.average is not None:
+            self.average.load(network_weights(checkpoint["state_dict"]), int(checkpoint.get("average_steps", 0)))
+        if raw is not None:
+            checkpoint["state_dict"] = raw
+
+
+def network_weights(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the network's part of a checkpoint's weights, under the network's own names."""
+    prefix = "network."
+    return {name.removeprefix(prefix): tensor for name, tensor in state_dict.items() if name.startswith(prefix)}

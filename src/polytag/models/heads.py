@@ -24,6 +24,18 @@ class LinearHead(nn.Module):
         return logits
 
 
+class DenseHead(LinearHead):
+    """The linear head, started as Keras's `Dense`: Glorot-uniform weights, no bias at first.
+
+    https://keras.io/api/layers/core_layers/dense/. A uniform weight lies within the square root of 6 / (width + classes).
+    """
+
+    def __init__(self, width: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__(width, num_classes, dropout)
+        nn.init.xavier_uniform_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+
+
 class FastaiHead(nn.Module):
     """The head of the fast.ai lessons: average and maximum of the map, and one hidden layer of 512.
 
@@ -56,4 +68,8 @@ class FastaiHead(nn.Module):
         return logits
 
 
-HEADS: dict[str, type[LinearHead] | type[FastaiHead]] = {"linear": LinearHead, "fastai": FastaiHead}
+HEADS: dict[str, type[LinearHead] | type[FastaiHead]] = {
+    "linear": LinearHead,
+    "dense": DenseHead,
+    "fastai": FastaiHead,
+}

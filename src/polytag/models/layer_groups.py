@@ -8,6 +8,7 @@ from timm.models._manipulate import group_parameters as match_parameters
 from torch import nn
 
 from polytag.errors import UserError
+from polytag.schedule.recipe import group_names
 
 if TYPE_CHECKING:
     from polytag.models.network import Network
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 def layer_groups(network: "Network", count: int | None = None) -> dict[str, list[str]]:
     """Return the parameter names of each layer group, in the order of depth.
 
-    The backbone's units (stem, stages or blocks) are timm's own; they are cut into `count - 1` runs of equal length,
-    earlier ones taking the surplus unit, and the head is the last group. For a resnet that is fastai's split. A
-    backbone that does not know its units is cut at its direct children, or theirs where a child is a mere sequence.
+    The backbone's units (stem and stages, or single blocks where more groups are wanted) are timm's own; they are cut
+    into `count - 1` runs of equal length, earlier ones taking the surplus unit, and the head is the last group. For a
+    resnet in three groups that is fastai's split. A backbone that does not know its units is cut at its direct
+    children, or theirs where a child is a mere sequence.
 
     Args:
         network: A network with a `backbone` and a `head`.
@@ -28,12 +30,14 @@ def layer_groups(network: "Network", count: int | None = None) -> dict[str, list
         UserError: The backbone has fewer units than groups are wanted, or less than two are.
     """
     count = network.num_layer_groups if count is None else count
-    units = _backbone_units(network.backbone)
+    units = _backbone_units(network.backbone, coarse=True)
+    if not 2 <= count <= len(units) + 1:
+        units = _backbone_units(network.backbone, coarse=False)
     if not 2 <= count <= len(units) + 1:
         raise UserError(
             f"model.layer_groups={count} is impossible with {network.backbone_name}: choose 2 to {len(units) + 1}."
         )
-    names = ["early", "late"] if count == 3 else [f"group_{i}" for i in range(count - 1)]
+    names = group_names(count)[:-1]
     parts = np.array_split(np.arange(len(units)), count - 1)
     groups = {
         name: [f"backbone.{parameter}" for unit in part for parameter in units[unit]]
@@ -46,12 +50,12 @@ def layer_groups(network: "Network", count: int | None = None) -> dict[str, list
     return groups
 
 
-def _backbone_units(backbone: nn.Module) -> list[list[str]]:
-    """Return the parameter names of the backbone's units in the order of depth: stages where timm knows them."""
+def _backbone_units(backbone: nn.Module, coarse: bool) -> list[list[str]]:
+    """Return the parameter names of the backbone's units in the order of depth: stages where coarse, else blocks."""
     matcher = getattr(backbone, "group_matcher", None)
     if matcher is not None:
         try:
-            pattern = matcher(coarse=True)
+            pattern = matcher(coarse=coarse)
         except AssertionError:  # a few models know their blocks only
             pattern = matcher()
         by_depth: dict[int, list[str]] = match_parameters(backbone, pattern)

@@ -58,16 +58,34 @@ class Network(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the backbone's features before pooling: a map of channels, or tokens, as the timm model has them."""
+        """Return the backbone's features before pooling: a map of channels, or tokens, as the timm model has them.
+
+        Nothing is kept for a backward pass that would reach no parameter. Behind a backbone that is frozen in part,
+        autograd itself records from the first layer that trains.
+        """
         assert images.ndim == 4 and images.shape[1] == 3, images.shape
-        pixels = images.contiguous(memory_format=self.memory_format).to(self.mean.dtype)
-        features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
+        trains = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or images.requires_grad)):
+            pixels = images.contiguous(memory_format=self.memory_format).to(self.mean.dtype)
+            features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
         return features
 
     def head_inputs(self, features: Tensor) -> Tensor:
         """Turn features into what the head takes: ``(B, C)`` pooled ones, or a ``(B, C, H, W)`` map."""
         shape = map_features if self.takes == "map" else pool_features
         return shape(self.backbone, features)
+
+
+def compile_network(network: Network) -> None:
+    """Let torch compile the forward pass, on first use of each image size, batch size and set of frozen groups.
+
+    Shapes stay fixed in the compiled code, which is faster than code for any shape; so a recipe may need more versions
+    of it than torch allows by default.
+    """
+    import torch._dynamo
+
+    torch._dynamo.config.recompile_limit = 64
+    network.compile(dynamic=False)
 
 
 def build_network(

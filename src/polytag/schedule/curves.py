@@ -5,21 +5,27 @@ phase's length, and returns the factor on the peak learning rate. Nothing here k
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from polytag.errors import UserError
 
 
-class Curve(Protocol):
+class Curve:
     """What a phase needs of its curve."""
 
     @property
     def epochs(self) -> int | None:
         """Length that the curve itself fixes, or None when any length will do."""
+        return None
 
     def factor(self, position: float, epochs: int) -> float:
         """Return the factor on the peak rate at a position of a phase of that many epochs."""
+        raise NotImplementedError
+
+    def momentum(self, position: float, epochs: int) -> float | None:
+        """Return the momentum (Adam's beta1) at a position, or None where the optimizer keeps its own."""
+        return None
 
 
 def cosine(start: float, end: float, share: float) -> float:
@@ -28,10 +34,8 @@ def cosine(start: float, end: float, share: float) -> float:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Curve):
     """The peak rate throughout."""
-
-    epochs: None = None
 
     def factor(self, position: float, epochs: int) -> float:
         """Return 1."""
@@ -39,7 +43,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Cycles:
+class Cycles(Curve):
     """Cosine annealing with warm restarts: SGDR, Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983.
 
     Attributes:
@@ -72,39 +76,59 @@ class Cycles:
 
 
 @dataclass(frozen=True)
-class OneCycle:
+class OneCycle(Curve):
     """Cosine up, cosine down: fastai's form of the 1cycle policy (Smith 2018, https://arxiv.org/abs/1803.09820).
 
     Attributes:
         pct_start: Share of the phase that rises.
         div: The phase starts at peak / div.
         final_div: It ends at peak / final_div.
+        cycle_momentum: Momentum moves the other way: from the first number down to the second while the rate rises, and
+            back. None leaves the optimizer's own alone.
     """
 
     pct_start: float = 0.25
     div: float = 25.0
     final_div: float = 1e5
-    epochs: None = None
+    cycle_momentum: Sequence[float] | None = (0.95, 0.85)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.pct_start < 1.0:
             raise UserError(f"recipe.curve.pct_start must lie between 0 and 1, not {self.pct_start}.")
+        if min(self.div, self.final_div) <= 0:
+            raise UserError(f"recipe.curve: div and final_div must be above 0, not {self.div} and {self.final_div}.")
+        moving = self.cycle_momentum
+        if moving is not None:
+            if len(moving) != 2 or not all(0.0 <= value < 1.0 for value in moving):
+                raise UserError(f"recipe.curve.cycle_momentum must be two numbers from 0 to below 1, not {moving}.")
+            object.__setattr__(self, "cycle_momentum", tuple(moving))  # a list from YAML would have no hash
 
     def factor(self, position: float, epochs: int) -> float:
         """Return the factor at the position's share of the phase."""
-        share = position / epochs
+        return self._up_and_down(position / epochs, 1 / self.div, 1.0, 1 / self.final_div)
+
+    def momentum(self, position: float, epochs: int) -> float | None:
+        """Return the momentum at the position's share of the phase."""
+        if self.cycle_momentum is None:
+            return None
+        high, low = self.cycle_momentum
+        return self._up_and_down(position / epochs, high, low, high)
+
+    def _up_and_down(self, share: float, start: float, middle: float, end: float) -> float:
         if share < self.pct_start:
-            return cosine(1 / self.div, 1.0, share / self.pct_start)
-        return cosine(1.0, 1 / self.final_div, (share - self.pct_start) / (1 - self.pct_start))
+            return cosine(start, middle, share / self.pct_start)
+        return cosine(middle, end, (share - self.pct_start) / (1 - self.pct_start))
 
 
 @dataclass(frozen=True)
-class WarmupCosine:
+class WarmupCosine(Curve):
     """Linear up over the first share of the phase, then half a cosine down to `end`."""
 
     warmup: float = 0.05
     end: float = 0.0
-    epochs: None = None
+
+    def __post_init__(self) -> None:
+        _check_share("warmup", self.warmup)
 
     def factor(self, position: float, epochs: int) -> float:
         """Return the factor at the position's share of the phase."""
@@ -115,14 +139,21 @@ class WarmupCosine:
 
 
 @dataclass(frozen=True)
-class FlatCosine:
+class FlatCosine(Curve):
     """Flat until the given share of the phase, then half a cosine down to `end` (fastai's `fit_flat_cos`)."""
 
     flat: float = 0.75
     end: float = 0.0
-    epochs: None = None
+
+    def __post_init__(self) -> None:
+        _check_share("flat", self.flat)
 
     def factor(self, position: float, epochs: int) -> float:
         """Return the factor at the position's share of the phase."""
         share = position / epochs
         return 1.0 if share < self.flat else cosine(1.0, self.end, (share - self.flat) / (1 - self.flat))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise UserError(f"recipe.curve.{name} must be 0 or more and below 1, not {value}.")

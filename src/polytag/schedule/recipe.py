@@ -6,15 +6,21 @@ restore. Nothing here knows torch: a recipe can be printed and plotted without a
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from polytag.errors import UserError, first_few
 from polytag.schedule.curves import Curve
 
-GROUPS = ("early", "late", "head")
-STAGES: dict[str, tuple[str, ...]] = {"frozen": ("early", "late"), "unfrozen": ()}
+
+def group_names(count: int) -> tuple[str, ...]:
+    """Return the names of so many layer groups, from the input to the head. Three are early, late and head."""
+    if count < 2:
+        raise UserError(f"model.layer_groups={count}: there must be 2 groups or more, the head being the last.")
+    return ("early", "late", "head") if count == 3 else (*(f"group_{i}" for i in range(count - 1)), "head")
+
+
+GROUPS = group_names(3)
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,11 @@ class Phase:
         lr: Peak learning rate of the head, the last group.
         curve: Factor on the peak rates over the phase.
         frozen: Names of the layer groups that do not train.
-        group_lr_div: Each group's peak rate is `lr` divided by its number here; in the order of the groups.
+        group_lr_div: Each group's peak rate is `lr` divided by its number here; in the order of the groups. 1 each
+            where not given.
         groups: Names of the layer groups, from the input to the head.
+        batch_size: Images a step and process; None for the run's.
+        transforms: Transform group of the training images; None for the run's.
     """
 
     image_size: int
@@ -36,24 +45,30 @@ class Phase:
     lr: float
     curve: Curve
     frozen: tuple[str, ...] = ()
-    group_lr_div: tuple[float, ...] = (1.0, 1.0, 1.0)
+    group_lr_div: tuple[float, ...] = ()
     groups: tuple[str, ...] = GROUPS
+    batch_size: int | None = None
+    transforms: Any = None
 
     def __post_init__(self) -> None:
-        if self.image_size < 1 or self.epochs < 1:
-            raise UserError(f"recipe: a phase needs an image size and epochs of 1 or more, not {self.describe()}.")
+        if not self.group_lr_div:
+            object.__setattr__(self, "group_lr_div", (1.0,) * len(self.groups))
+        if self.image_size < 1 or self.epochs < 1 or self.image_size % 1 or self.epochs % 1:
+            raise UserError(f"recipe: image size and epochs must be whole numbers from 1, not {self.describe()}.")
         if not self.lr > 0:
             raise UserError(f"recipe.lr must be above 0, not {self.lr}.")
         if len(self.group_lr_div) != len(self.groups) or min(self.group_lr_div) <= 0:
             raise UserError(
                 f"recipe.group_lr_div must have one number above 0 a layer group ({', '.join(self.groups)}), "
-                f"not {list(self.group_lr_div)}."
+                f"not {list(self.group_lr_div)}. For any number of groups: recipe.group_lr_decay=0.7."
             )
         if unknown := set(self.frozen) - set(self.groups):
             there = ", ".join(self.groups)
             raise UserError(f"recipe: no layer group {first_few(unknown)} to freeze; there are {there}.")
         if set(self.frozen) == set(self.groups):
             raise UserError("recipe: a phase in which every layer group is frozen trains nothing.")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UserError(f"recipe: a phase's batch_size must be 1 or more, not {self.batch_size}.")
 
     def group_lrs(self, position: float) -> dict[str, float]:
         """Return each group's learning rate at a position inside this phase, in epochs; 0 for frozen groups."""
@@ -63,10 +78,19 @@ class Phase:
             for group, div in zip(self.groups, self.group_lr_div, strict=True)
         }
 
+    def momentum(self, position: float) -> float | None:
+        """Return the momentum at a position inside this phase; None where the optimizer keeps its own."""
+        return self.curve.momentum(position, self.epochs)
+
+    @property
+    def trained(self) -> str:
+        """A few words for people about what trains."""
+        return f"{'+'.join(self.frozen)} frozen" if self.frozen else "all groups"
+
     def describe(self) -> str:
         """Return one line for people: size, epochs, what is frozen."""
-        frozen = f"{'+'.join(self.frozen)} frozen" if self.frozen else "all groups train"
-        return f"{self.epochs} epoch{'s' * (self.epochs != 1)} at {self.image_size} px, {frozen}"
+        trained = self.trained if self.frozen else "all groups train"
+        return f"{self.epochs} epoch{'s' * (self.epochs != 1)} at {self.image_size} px, {trained}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +102,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.phases:
             raise UserError("recipe: there is no phase to train.")
+        assert len({phase.groups for phase in self.phases}) == 1, [phase.groups for phase in self.phases]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the layer groups, from the input to the head."""
+        return self.phases[0].groups
 
     @property
     def epochs(self) -> int:
@@ -123,6 +153,11 @@ class Recipe:
         index = self.index_at(math.floor(position))
         return self.phases[index].group_lrs(position - self.starts[index])
 
+    def momentum(self, position: float) -> float | None:
+        """Return the momentum at a position of the training; None where the optimizer keeps its own."""
+        index = self.index_at(math.floor(position))
+        return self.phases[index].momentum(position - self.starts[index])
+
     def shortened(self, max_epochs_per_phase: int | None) -> "Recipe":
         """Return the recipe with each phase cut to a number of epochs; its curve then spans the shorter phase.
 
@@ -138,102 +173,3 @@ class Recipe:
 def position_at(epoch: int, batch: int, batches: int, accumulate: int = 1) -> float:
     """Return the position in epochs at a batch; with accumulation it moves once an optimizer step."""
     return epoch + (batch // accumulate) / math.ceil(batches / accumulate)
-
-
-def freeze_unfreeze(
-    image_sizes: Sequence[int],
-    stages: Sequence[str],
-    lr: float,
-    curve: Curve,
-    epochs: int | Sequence[int] | None = None,
-    group_lr_div: Sequence[float] = (9, 3, 1),
-    stage_lr_div: Sequence[float] | None = None,
-) -> Recipe:
-    """Run all stages at each image size in turn: the classic staged fine-tuning.
-
-    Args:
-        image_sizes: Sides in pixels, usually growing.
-        stages: `frozen` (only the head trains) and `unfrozen` (everything does), in order.
-        lr: Peak rate of the head.
-        curve: Shape of each phase.
-        epochs: Epochs of a stage, or one number a stage; needless where the curve has a length of its own (cycles).
-            A stage of 0 epochs is left out.
-        group_lr_div: What divides `lr` for each layer group.
-        stage_lr_div: What divides `lr` in each stage; 1 where not given.
-
-    Raises:
-        UserError: An unknown stage, or lists of different lengths.
-    """
-    if not image_sizes or not stages:
-        raise UserError("recipe: image_sizes and stages must name at least one size and one stage.")
-    if unknown := [stage for stage in stages if stage not in STAGES]:
-        raise UserError(f"recipe.stages: {unknown[0]!r} is none of {', '.join(STAGES)}.")
-    stage_epochs = _per_stage("epochs", _epochs(curve, epochs), stages)
-    stage_div = _per_stage("stage_lr_div", 1.0 if stage_lr_div is None else stage_lr_div, stages)
-    return Recipe(
-        tuple(
-            Phase(size, int(count), lr / div, curve, STAGES[stage], tuple(group_lr_div))
-            for size in image_sizes
-            for stage, count, div in zip(stages, stage_epochs, stage_div, strict=True)
-            if count
-        )
-    )
-
-
-def one_stage(
-    image_size: int, lr: float, curve: Curve, epochs: int | None = None, group_lr_div: Sequence[float] = (1, 1, 1)
-) -> Recipe:
-    """Train everything at one size: the plain training of most tools."""
-    return Recipe((Phase(image_size, _epochs(curve, epochs), lr, curve, (), tuple(group_lr_div)),))
-
-
-def linear_probe(image_size: int, lr: float, curve: Curve, epochs: int | None = None) -> Recipe:
-    """Train the head alone on the frozen backbone: what the pretrained features are worth."""
-    return Recipe((Phase(image_size, _epochs(curve, epochs), lr, curve, STAGES["frozen"]),))
-
-
-def free_phases(
-    phases: Sequence[Mapping[str, Any]], lr: float, curve: Curve, group_lr_div: Sequence[float] = (9, 3, 1)
-) -> Recipe:
-    """Take phases written out one by one.
-
-    Args:
-        phases: Fields of `Phase` each; `lr` may be left out, or be given as `lr_div`, a divisor of the recipe's.
-        lr: Peak rate of the head in phases that do not say otherwise.
-        curve: Shape of the phases that do not say otherwise.
-        group_lr_div: What divides the rate for each layer group, likewise.
-
-    Raises:
-        UserError: An unknown or missing field, naming the phase.
-    """
-    built = []
-    for number, fields in enumerate(phases):
-        given = dict(fields)
-        given["lr"] = float(given.pop("lr", lr)) / float(given.pop("lr_div", 1.0))
-        given["frozen"] = tuple(given.pop("frozen", ()))
-        given["group_lr_div"] = tuple(given.pop("group_lr_div", group_lr_div))
-        given.setdefault("curve", curve)
-        given["epochs"] = _epochs(given["curve"], given.pop("epochs", None))
-        try:
-            built.append(Phase(**given))
-        except TypeError as error:
-            raise UserError(f"recipe.phases[{number}]: {str(error).replace('Phase.__init__() ', '')}.") from error
-    return Recipe(tuple(built))
-
-
-def _epochs(curve: Curve, epochs: Any) -> Any:
-    """Return the length of a phase, from the recipe or from the curve."""
-    if epochs is None and curve.epochs is None:
-        raise UserError("recipe.epochs is needed: only the cycles curve has a length of its own.")
-    if epochs is not None and curve.epochs is not None:
-        raise UserError(f"recipe.epochs={epochs} contradicts the curve, whose cycles last {curve.epochs}: drop one.")
-    return curve.epochs if epochs is None else epochs
-
-
-def _per_stage(name: str, value: Any, stages: Sequence[str]) -> list[Any]:
-    """Return one value a stage."""
-    if isinstance(value, int | float):
-        return [value] * len(stages)
-    if len(value) != len(stages):
-        raise UserError(f"recipe.{name} must be one number or one a stage ({', '.join(stages)}), not {list(value)}.")
-    return list(value)

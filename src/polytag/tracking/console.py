@@ -1,18 +1,27 @@
 """Tables and trees in the terminal; plain text where there is none."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import yaml
 from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
 
 from polytag.run_folder import plain_values
-from polytag.schedule.recipe import Recipe
+from polytag.schedule.recipe import Phase, Recipe
+from polytag.tracking.style import join_names
+
+if TYPE_CHECKING:
+    from polytag.dry_run import Cost
+    from polytag.models.network import Network
 
 console = Console(soft_wrap=True)
+
+MAX_GROUP_COLUMNS = 6
 
 
 def print_config(config: DictConfig) -> None:
@@ -28,20 +37,90 @@ def print_config(config: DictConfig) -> None:
     console.print(tree)
 
 
-def print_recipe(recipe: Recipe) -> None:
-    """Print one row a phase."""
+def print_recipe(
+    recipe: Recipe,
+    network: "Network | None" = None,
+    batch_size: int | None = None,
+    costs: Sequence["Cost"] | None = None,
+) -> None:
+    """Print one row a phase.
+
+    Args:
+        recipe: The phases.
+        network: Gives the number of parameters of each group; left out where there is none.
+        batch_size: Of the phases that have none of their own.
+        costs: What a dry run found for each phase, in their order.
+    """
     epochs, phases = recipe.epochs, len(recipe.phases)
+    sizes = {} if network is None else group_sizes(network)
+    columns = {
+        "phase": [str(number) for number in range(phases)],
+        "epochs": [str(phase.epochs) for phase in recipe.phases],
+        "pixels": [str(phase.image_size) for phase in recipe.phases],
+        "batch": [str(phase.batch_size or batch_size or "") for phase in recipe.phases],
+        "frozen": [join_names(phase.frozen) or "-" for phase in recipe.phases],
+        **_rate_columns(recipe, sizes),
+    }
+    totals = {"phase": "all", "epochs": str(epochs)}
+    if costs:
+        columns |= {"images": [f"{c.images:,}" for c in costs], "time": [duration(c.seconds) for c in costs]}
+        totals |= {"images": f"{sum(c.images for c in costs):,}", "time": duration(sum(c.seconds for c in costs))}
     title = f"Recipe: {epochs} epoch{'s' * (epochs != 1)} in {phases} phase{'s' * (phases != 1)}"
-    table = Table(title=title, title_justify="left")
-    for column in ("phase", "epochs", "pixels", "frozen", *(f"peak lr {group}" for group in recipe.phases[0].groups)):
-        table.add_column(column, justify="left" if column == "frozen" else "right")
-    for number, phase in enumerate(recipe.phases):
-        rates = [
-            "-" if group in phase.frozen else f"{phase.lr / div:.2g}"
-            for group, div in zip(phase.groups, phase.group_lr_div, strict=True)
-        ]
-        table.add_row(str(number), str(phase.epochs), str(phase.image_size), "+".join(phase.frozen) or "-", *rates)
-    console.print(table)
+    table = Table(title=title, title_justify="left", show_footer=bool(costs), box=SIMPLE_HEAD, collapse_padding=True)
+    columns = {name: cells for name, cells in columns.items() if any(cells)}  # no batch where none is known
+    for name in columns:
+        table.add_column(name, totals.get(name, ""), justify="left" if name == "frozen" else "right")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    table.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table, crop=False)  # in a window that is too narrow lines break, but no number is lost
+    if sizes and len(sizes) > MAX_GROUP_COLUMNS:
+        console.print("Parameters: " + ", ".join(f"{name} {short_count(size)}" for name, size in sizes.items()))
+
+
+def group_sizes(network: "Network") -> dict[str, int]:
+    """Return how many parameters each layer group has."""
+    from polytag.models.layer_groups import layer_groups
+
+    counts = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    return {group: sum(counts[name] for name in names) for group, names in layer_groups(network).items()}
+
+
+def _rate_columns(recipe: Recipe, sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """Return the peak rates: a column a group, with its parameters in the header, or a single one for many groups."""
+    if len(recipe.groups) > MAX_GROUP_COLUMNS:
+        return {"lr\nfirst to last": [_rate_range(phase) for phase in recipe.phases]}
+    names = [f"lr\n{group}\n{short_count(sizes[group])}" if sizes else f"lr\n{group}" for group in recipe.groups]
+    rates = [_rates(phase) for phase in recipe.phases]
+    return {name: list(cells) for name, cells in zip(names, zip(*rates, strict=True), strict=True)}
+
+
+def _rates(phase: Phase) -> list[str]:
+    """Return the peak rate of each group; a dash where it is frozen."""
+    rates = zip(phase.groups, phase.group_lr_div, strict=True)
+    return ["-" if group in phase.frozen else f"{phase.lr / div:.2g}" for group, div in rates]
+
+
+def _rate_range(phase: Phase) -> str:
+    """Return the peak rates of the first and the last group that train."""
+    rates = [rate for rate in _rates(phase) if rate != "-"]
+    return rates[0] if rates[0] == rates[-1] else f"{rates[0]} to {rates[-1]}"
+
+
+def short_count(number: int) -> str:
+    """Return a number as people say it: 950, 12.3k, 4.56M."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * unit:  # 999,600 is 1M, not 1e+03k
+            return f"{number / unit:.3g}{name}"
+    return str(number)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def print_scores(title: str, columns: Mapping[str, Mapping[str, float]], undefined: Iterable[str] = ()) -> None:

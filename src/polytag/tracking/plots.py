@@ -13,12 +13,12 @@ from polytag.run_folder import RunFolder
 from polytag.schedule.recipe import Recipe
 from polytag.tracking.per_class import ClassScore, class_scores
 from polytag.tracking.picture_grid import plot_predictions
-from polytag.tracking.style import BLUE, GREEN, GREY, ORANGE, RED, clean, save, shorten
+from polytag.tracking.recipe_plot import draw_rates
+from polytag.tracking.style import BLUE, GREY, RED, clean, join_names, save, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GROUP_COLOURS = (GREEN, ORANGE, BLUE, RED, GREY)
 SHADES = ("#e5e9f0", "#f3ead7", "#e3efe6")
 MAX_BARS = 60
 
@@ -93,8 +93,9 @@ def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str,
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    losses, scores, rates = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 2))
+    height = max(1.6, 0.17 * len(recipe.groups))  # of the rates: each group has its name beside them
+    figure = Figure(figsize=(9, 4.8 + height), layout="constrained")
+    losses, scores, rates = figure.subplots(3, 1, sharex=True, height_ratios=(2.4, 2.4, height))
     epochs = column(rows, "epoch") + 1
     for name, colour in (("train/loss", GREY), ("val/loss", BLUE)):
         losses.plot(epochs, column(rows, name), "o-", color=colour, markersize=3.5, label=name)
@@ -105,9 +106,9 @@ def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str,
     if (best := best_row(rows, metric, mode)) is not None:
         scores.plot(epochs[best], values[best], "o", color=RED, markersize=9, fillstyle="none", markeredgewidth=1.6)
         scores.set_title(f"best {values[best]:.4f} in epoch {epochs[best]:.0f}", loc="right", fontsize=9, color=RED)
-    _draw_rates(rates, recipe, phase_spans(rows))
-    rates.set_xlabel("epoch")
     rates.set_xlim(min(epochs) - 1, max(epochs) + 0.015 * len(epochs))
+    draw_rates(rates, recipe, [(span.start, span.end) for span in phase_spans(rows)])
+    rates.set_xlabel("epoch")
     rates.locator_params(axis="x", integer=True)
     for axes in (losses, scores, rates):
         clean(axes)
@@ -117,40 +118,26 @@ def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str,
     save(figure, path)
 
 
-def _draw_rates(axes: "Axes", recipe: Recipe, spans: Sequence[Span]) -> None:
-    """Draw the rate of each group as it moves batch by batch; a frozen group has none."""
-    groups = recipe.phases[0].groups
-    peaks = [phase.lr / max(phase.group_lr_div) for phase in recipe.phases]
-    for order, (group, colour) in enumerate(zip(groups, GROUP_COLOURS, strict=False)):
-        thickness = 1.4 + 1.2 * (len(groups) - 1 - order)  # where rates are equal, the groups below stay visible
-        for number, span in enumerate(spans):
-            positions = np.linspace(span.start, span.end - 1e-6, 60 * (span.end - span.start))
-            rates = np.array([recipe.group_lrs(float(position))[group] for position in positions])
-            rates[rates == 0] = np.nan
-            axes.plot(positions, rates, color=colour, linewidth=thickness, label=None if number else group)
-    axes.set_yscale("log")
-    axes.set_ylim(bottom=min(peaks) / 100)  # the curves end near 0, and nobody needs to see how near
-    axes.set_ylabel("learning rate")
-    _legend_beside(axes)
-
-
 def _legend_beside(axes: "Axes") -> None:
     """Name the lines where no line runs."""
     axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _shade(axes: "Axes", spans: Sequence[Span]) -> None:
-    """Shade the phases that train only some groups, one shade for each set of frozen groups."""
-    shades = dict(zip(dict.fromkeys(span.frozen for span in spans if span.frozen), SHADES, strict=False))
+    """Shade the phases that train only some groups, one shade for each set of frozen groups, if they are few."""
+    frozen_sets = list(dict.fromkeys(span.frozen for span in spans if span.frozen))
+    are_few = len(frozen_sets) <= len(SHADES)
     named = set()
     for span in spans:
         if span.start and span.image_size != spans[spans.index(span) - 1].image_size:
             axes.axvline(span.start, color="#c5cad3", linewidth=1, zorder=0)
         if span.frozen:
-            label = None if span.frozen in named else f"{span.frozen} frozen"
-            named.add(span.frozen)
-            colour = shades.get(span.frozen, SHADES[-1])
-            axes.axvspan(span.start, span.end, color=colour, linewidth=0, zorder=0, label=label)
+            text = f"{join_names(span.frozen.split('+'))} frozen" if are_few else "some groups frozen"
+            colour = SHADES[frozen_sets.index(span.frozen)] if are_few else SHADES[0]
+            axes.axvspan(
+                span.start, span.end, color=colour, linewidth=0, zorder=0, label=None if text in named else text
+            )
+            named.add(text)
 
 
 def _name_sizes(axes: "Axes", spans: Sequence[Span]) -> None:

@@ -17,6 +17,7 @@ from polytag.data.label_table import VAL
 from polytag.inference.scoring import Result
 from polytag.policy import Policy
 from polytag.run_folder import RunFolder, write_atomically
+from polytag.tracking.console import duration
 from polytag.tracking.per_class import class_scores, marked_names, sample_rows
 from polytag.tracking.picture_grid import resize_to
 
@@ -107,14 +108,6 @@ def _facts(folder: RunFolder, summary: Mapping[str, Any]) -> dict[str, str]:
     facts["versions"] = ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
     facts["git commit"] = summary["git_commit"] or "-"
     return facts
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -1,7 +1,7 @@
 """How our pictures look: colours, axes without what carries no data, saving."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,12 +12,28 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which people with any colour vision tell apart: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#6b7280"
+INK = "#374151"
 DPI = 150
 
 
 def shorten(text: str, length: int) -> str:
     """Return the text, cut to a length with an ellipsis where it is longer."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return the names of some layer groups: of many the first, the last and their number."""
+    return "+".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)})"
+
+
+def group_colours(count: int) -> list[str]:
+    """Return a colour a layer group: those above for up to five groups, else shades that go from dark to light."""
+    if count <= 5:
+        return [GREEN, ORANGE, BLUE, RED, GREY][:count]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["viridis"](0.85 * i / (count - 1))) for i in range(count)]
 
 
 def clean(axes: "Axes", grid: Literal["x", "y"] = "y") -> None:

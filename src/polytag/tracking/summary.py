@@ -16,7 +16,11 @@ PACKAGES = ("polytag", "torch", "pytorch-lightning", "timm", "albumentations", "
 
 
 def summarise(
-    config: DictConfig, folder: RunFolder, results: Mapping[str, Result], total_seconds: float
+    config: DictConfig,
+    folder: RunFolder,
+    results: Mapping[str, Result],
+    tta_scores: Mapping[str, Mapping[str, float]],
+    total_seconds: float,
 ) -> dict[str, Any]:
     """Return the summary of a run.
 
@@ -24,6 +28,7 @@ def summarise(
         config: The run's config.
         folder: The run, with its checkpoints.
         results: The results of each scored split.
+        tta_scores: The scores of each split with test-time augmentation; empty without.
         total_seconds: Wall time of this process so far.
     """
     callbacks = _callback_states(folder)
@@ -38,6 +43,7 @@ def summarise(
             "epoch": checkpoint["best_epoch"],
         },
         **{split: _full_names(split, result.scores) for split, result in results.items()},
+        **{f"{split}_tta": _full_names(f"{split}_tta", scores) for split, scores in tta_scores.items()},
         "baselines": {
             split: {name: _full_names(split, scores) for name, scores in result.baselines.items()}
             for split, result in results.items()

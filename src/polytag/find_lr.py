@@ -1,0 +1,215 @@
+"""`find-lr`: which learning rate suits a phase of a training, by a range test. `train recipe.lr=auto` asks it too."""
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from polytag.commands import command
+from polytag.errors import UserError
+from polytag.schedule.lr_suggestions import Numbers, check_rule, judged_part, rising_rates, suggest_rates
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from polytag.data.label_table import LabelTable
+    from polytag.schedule.range_test import Sweep
+    from polytag.schedule.recipe import Phase
+
+PICTURE, POINTS = "lr_finder.png", "lr_finder.csv"
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """Which range test to make, and whose word to take.
+
+    Attributes:
+        phase: Number of the recipe's phase.
+        start_lr: Rate of the first step.
+        end_lr: Rate of the last step.
+        steps: Number of optimizer steps.
+        suggestion: Name of the rule that is followed.
+    """
+
+    phase: int = 0
+    start_lr: float = 1e-7
+    end_lr: float = 10.0
+    steps: int = 100
+    suggestion: str = "valley"
+
+    def __post_init__(self) -> None:
+        for name in ("phase", "steps"):
+            if not isinstance(getattr(self, name), int):
+                raise UserError(f"{name}={getattr(self, name)} must be a whole number.")
+        check_rule(self.suggestion)
+        judged_part(self.steps, self.steps)
+        self.rates()
+
+    def rates(self) -> Numbers:
+        """Return the rate of each step."""
+        return rising_rates(self.start_lr, self.end_lr, self.steps)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a range test found.
+
+    Attributes:
+        suggestions: Rate of the phase by the name of its rule.
+        per_phase: What `recipe.lr` is for a rate of 1 of the phase; None where the phase has a rate of its own.
+        title: What was tested, in one line.
+    """
+
+    suggestions: dict[str, float]
+    per_phase: float | None
+    title: str
+
+    def recipe_lr(self, name: str) -> float | None:
+        """Return the `recipe.lr` with which the phase's head gets the suggested rate, to three digits."""
+        return None if self.per_phase is None else float(f"{self.suggestions[name] * self.per_phase:.3g}")
+
+
+@command("find_lr")
+def main(config: DictConfig) -> None:
+    """Make the test, print what the four rules suggest, write the picture and the points."""
+    import pytorch_lightning as pl
+
+    from polytag import build, check_config
+    from polytag.allocator import keep_freed_memory
+    from polytag.tracking import console
+
+    check_config.check_keys(config, "find_lr")
+    keep_freed_memory()
+    if config.print_config:
+        console.print_config(config)
+    pl.seed_everything(config.seed, workers=False, verbose=False)
+    test = RangeTest(config.phase, config.start_lr, config.end_lr, config.steps, config.suggestion)
+    found = find_lr(config, build.build_table(config.data), Path(config.paths.output), test)
+    print_suggestions(found, test)
+    print(f"Written to {config.paths.output}")
+
+
+def found_lr(config: DictConfig, table: "LabelTable", folder: Path, test: RangeTest | None = None) -> float:
+    """Return the learning rate for `recipe.lr=auto`, and write the picture and the points of the test.
+
+    Nothing that the training does afterwards depends on whether the test was made.
+
+    Args:
+        config: Of `train`; whatever its `recipe.lr` is.
+        table: All rows, with their splits.
+        folder: Where the files go.
+        test: Which test; by default that of the first phase, which follows the rule valley.
+
+    Raises:
+        UserError: The phase has a rate of its own, which `recipe.lr` does not move; or the test fails.
+    """
+    test = test or RangeTest()
+    rate = find_lr(config, table, folder, test).recipe_lr(test.suggestion)
+    if rate is None:
+        raise UserError(f"recipe.lr=auto: phase {test.phase} has an lr of its own: drop it, or give it as lr_div.")
+    return rate
+
+
+def find_lr(config: DictConfig, table: "LabelTable", folder: Path, test: RangeTest) -> Found:
+    """Make a range test of a phase, with the network and the data that `train` would start with.
+
+    Raises:
+        UserError: No such phase or rule, an empty range, too few points, or a loss that is never finite.
+    """
+    from polytag.tracking.lr_plot import plot_sweep, write_points
+
+    config, phase, per_phase = with_number(config, test.phase)
+    sweep = _sweep(config, table, test, phase)
+    write_points(sweep, folder / POINTS)  # before anything is said of them: they may be too few, and show why
+    suggestions = suggest_rates(sweep.rates, sweep.smoothed, test.steps)
+    title = f"Range test of phase {test.phase}: {phase.describe()}"
+    plot_sweep(sweep, judged_part(len(sweep.rates), test.steps), suggestions, test.suggestion, title, folder / PICTURE)
+    return Found(suggestions, per_phase, title)
+
+
+def with_number(config: DictConfig, number: int) -> tuple[DictConfig, "Phase", float | None]:
+    """Return the config with 1 as `recipe.lr`, a phase of its recipe, and what `recipe.lr` is for a phase's rate of 1.
+
+    The last is None where the phase's rate does not move with `recipe.lr`.
+
+    Raises:
+        UserError: There is no such phase.
+    """
+    from polytag import build
+
+    config, doubled = copy.deepcopy(config), copy.deepcopy(config)
+    for trial, rate in ((config, 1.0), (doubled, 2.0)):
+        OmegaConf.update(trial, "recipe.lr", rate)
+    phases = build.build_recipe(config).phases
+    if not 0 <= number < len(phases):
+        raise UserError(f"phase={number}: the recipe has the phase{'s' * (len(phases) > 1)} {_numbers(len(phases))}.")
+    moves = not math.isclose(build.build_recipe(doubled).phases[number].lr, phases[number].lr)
+    return config, phases[number], 1.0 / phases[number].lr if moves else None
+
+
+def _numbers(count: int) -> str:
+    return f"0 to {count - 1}" if count > 1 else "0"
+
+
+def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Phase") -> "Sweep":
+    """Train a copy of the first weights, on the images and in the order with which `train` would begin the phase."""
+    from polytag import build
+    from polytag.data.datamodule import train_loader
+    from polytag.data.label_table import TRAIN
+    from polytag.schedule.range_test import endless, random_state_kept, range_test
+
+    compute = build.build_compute(config.trainer)
+    recipe = build.build_recipe(config)
+    with random_state_kept(compute.device), _progress() as progress:
+        classifier = build.build_classifier(config, table, recipe)
+        build.check_groups(classifier.network, recipe)
+        build.check_image_sizes(classifier.network, recipe)
+        loader = train_loader(
+            table.part(TRAIN),
+            phase.transforms or build.build(config.transforms),
+            phase.image_size,
+            phase.batch_size or config.data.batch_size,
+            config.data.num_workers,
+            config.seed,
+        )
+        rates = progress.track(test.rates(), description=f"range test of phase {test.phase}")
+        batches = endless(loader, recipe.starts[test.phase])
+        return range_test(classifier, phase, batches, rates, compute, config.seed)
+
+
+def _progress() -> "Progress":
+    from rich.progress import Progress
+
+    from polytag.tracking.console import console
+
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+def print_suggestions(found: Found, test: RangeTest) -> None:
+    """Print one row a rule, and how to take the recommended rate."""
+    from rich.table import Table
+
+    from polytag.tracking.console import console
+
+    print(found.title)
+    table = Table()
+    table.add_column("suggestion")
+    table.add_column("lr of the phase", justify="right")
+    table.add_column("recipe.lr", justify="right")
+    for name, rate in found.suggestions.items():
+        recipe_lr = found.recipe_lr(name)
+        style = "bold" if name == test.suggestion else None
+        table.add_row(name, f"{rate:.3g}", "-" if recipe_lr is None else f"{recipe_lr:g}", style=style)
+    console.print(table)
+    taken = found.recipe_lr(test.suggestion)
+    if taken is None:
+        print(f"Phase {test.phase} has an lr of its own: recipe.lr does not move it.")
+    else:
+        print(f"By the rule {test.suggestion}: recipe.lr={taken:g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The picture of a recipe: sizes, frozen groups and rates over the epochs, drawn from the recipe alone."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from polytag.schedule.recipe import Phase, Recipe
+from polytag.tracking.style import GREY, INK, clean, group_colours, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Inches: the epochs' part of the picture, a letter of the small writing in it, a line of the names beside it.
+WIDTH, LETTER, LINE = 7.2, 0.066, 0.15
+POINTS_AN_EPOCH, MAX_POINTS = 60, 3000
+
+
+def plot_recipe(recipe: Recipe, path: Path) -> None:
+    """Draw image size, frozen groups and the learning rate of each group over the epochs."""
+    from matplotlib.figure import Figure
+
+    count = len(recipe.groups)
+    heights = (1.1 if len(recipe.image_sizes) > 1 else 0.6, 0.24 * count + 0.1, max(2.4, 0.26 * count))
+    figure = Figure(figsize=(WIDTH + 1.8, sum(heights) + 0.8), layout="constrained")
+    sizes, lanes, rates = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    rates.set_xlim(0, recipe.epochs)
+    _draw_sizes(sizes, recipe)
+    _draw_lanes(lanes, recipe)
+    draw_rates(rates, recipe, [(start, start + phase.epochs) for start, phase in _started(recipe)])
+    rates.set_xlabel("epoch")
+    rates.locator_params(axis="x", integer=True)
+    phases = len(recipe.phases)
+    sizes.set_title(
+        f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)} in {phases} phase{'s' * (phases != 1)}",
+        fontsize=10,
+        loc="left",
+    )
+    for axes in (sizes, rates):
+        clean(axes)
+    for axes in (lanes, rates):
+        for start in recipe.starts[1:]:
+            axes.axvline(start, color="#9ca3af", linewidth=0.8, zorder=0)
+    save(figure, path)
+
+
+def draw_rates(axes: "Axes", recipe: Recipe, stretches: Sequence[tuple[int, int]]) -> None:
+    """Draw the rate of each group as it moves batch by batch, with its name at the right; a frozen group has none.
+
+    Args:
+        axes: Its limits along the epochs must be set.
+        recipe: What gives the rates.
+        stretches: First epoch, and the one after the last, of each phase or of the part of it that was trained.
+    """
+    groups, colours = recipe.groups, group_colours(len(recipe.groups))
+    taper = 2.4 if len(groups) <= 5 else 0.6
+    heights: list[float] = []
+    lowest = np.inf
+    last_peaks: dict[str, tuple[float, float]] = {}
+    for start, end in stretches:
+        positions = np.linspace(start, end - 1e-6, min(POINTS_AN_EPOCH * (end - start), MAX_POINTS))
+        moving = [recipe.group_lrs(float(position)) for position in positions]
+        for order, group in enumerate(groups):
+            if group in recipe.phase_at(start).frozen:
+                continue
+            rates = np.array([now[group] or np.nan for now in moving])  # 0 has no place on a logarithmic axis
+            thickness = 1.4 + taper * (1 - order / (len(groups) - 1))  # where rates are equal, each stays visible
+            axes.plot(positions, rates, color=colours[order], linewidth=thickness)
+            highest, lowest = int(np.nanargmax(rates)), min(lowest, np.nanmin(rates))
+            heights.append(float(rates[highest]))
+            last_peaks[group] = (float(positions[highest]), heights[-1])
+    axes.set_yscale("log")
+    # Curves end near 0, and nobody needs to see how near.
+    axes.set_ylim(max(min(heights) / 100, lowest / 2), max(heights) * 1.6)
+    axes.set_ylabel("learning rate")
+    _name_lines(axes, {group: last_peaks[group] for group in groups if group in last_peaks})
+
+
+def _name_lines(axes: "Axes", peaks: Mapping[str, tuple[float, float]]) -> None:
+    """Write the groups' names at the right, as high as their last peaks; groups with one rate share a line."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    names: dict[float, list[str]] = {}
+    for group, (_, rate) in peaks.items():
+        names.setdefault(float(f"{rate:.6g}"), []).append(group)
+    low, high = np.log(axes.get_ylim())
+    levels = [float((np.log(rate) - low) / (high - low)) for rate in names]
+    gap = LINE / (axes.get_window_extent().height / figure.dpi)
+    for listed, level, height in zip(names.values(), levels, spread(levels, gap), strict=True):
+        first, rate = peaks[listed[0]]
+        axes.hlines(rate, first, axes.get_xlim()[1], color=GREY, linewidth=0.6, linestyle=":", zorder=0)
+        text = ", ".join(listed) if len(listed) <= 3 else f"{listed[0]} to {listed[-1]}"
+        axes.annotate(
+            text,
+            (1, level),
+            (1.025, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "linestyle": ":", "color": GREY, "relpos": (0, 0.5)},
+        )
+
+
+def spread(heights: Sequence[float], gap: float, top: float = 1.0) -> list[float]:
+    """Move heights apart until no two are closer than a gap and none is above the top; they keep their order.
+
+    Of equal heights the first comes lowest. Where there is no room for the gap it shrinks.
+    """
+    gap = min(gap, top / max(len(heights) - 1, 1))
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    moved = list(heights)
+    for below, i in pairwise(order):
+        moved[i] = max(moved[i], moved[below] + gap)
+    for i in reversed(order):
+        moved[i] = min(moved[i], top)
+        top = moved[i] - gap
+    return moved
+
+
+def _draw_sizes(axes: "Axes", recipe: Recipe) -> None:
+    """Draw the image size as steps, with the batch size where phases have one of their own."""
+    largest = max(recipe.image_sizes)
+    for (size, batch), same in groupby(_started(recipe), lambda item: (item[1].image_size, item[1].batch_size)):
+        stretch = list(same)
+        start, epochs = stretch[0][0], sum(phase.epochs for _, phase in stretch)
+        axes.bar(start, size, epochs, align="edge", color="#dbe1ea", edgecolor="white", linewidth=1)
+        texts = [f"{size} px"] if batch is None else [f"{size} px, batch {batch}", f"{size} px"]
+        _write(axes, texts, start, epochs, recipe, 0.06 * largest, "bottom")
+    shown: list[int] = []
+    for size in sorted(recipe.image_sizes, reverse=True):
+        if not shown or shown[-1] - size > 0.14 * largest:
+            shown.append(size)
+    axes.set_yticks(shown)
+    axes.set_ylim(0, 1.08 * largest)
+    axes.set_ylabel("pixels")
+    axes.tick_params(axis="x", length=0)
+
+
+def _draw_lanes(axes: "Axes", recipe: Recipe) -> None:
+    """Draw a lane a group, the head on top: filled with its peak rate where it trains, hatched where it is frozen."""
+    for row, (group, colour) in enumerate(zip(recipe.groups, group_colours(len(recipe.groups)), strict=True)):
+        for start, phase in _started(recipe):
+            is_frozen = group in phase.frozen
+            style = {"facecolor": "white", "hatch": "////"} if is_frozen else {"facecolor": colour, "alpha": 0.45}
+            axes.barh(row, phase.epochs, 0.78, start, edgecolor="#d1d5db" if is_frozen else "white", **style)
+            rate = phase.lr / phase.group_lr_div[row]
+            _write(axes, ["frozen"] if is_frozen else [f"{rate:.2g}"], start, phase.epochs, recipe, row, "center")
+    axes.set_yticks(range(len(recipe.groups)), recipe.groups, fontsize=8.5)
+    axes.set_ylim(-0.5, len(recipe.groups) - 0.5)
+    axes.tick_params(axis="both", length=0, labelbottom=False)
+    axes.spines[["top", "right", "bottom", "left"]].set_visible(False)
+
+
+def _write(
+    axes: "Axes", texts: Sequence[str], start: int, epochs: int, recipe: Recipe, height: float, anchor: str
+) -> None:
+    """Write the first of the texts for which the epochs are wide enough."""
+    room = WIDTH * epochs / recipe.epochs
+    for text in texts:
+        if LETTER * len(text) < room:
+            box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
+            axes.text(
+                start + epochs / 2,
+                height,
+                text,
+                ha="center",
+                va=anchor,
+                fontsize=7.5,
+                color=GREY if text == "frozen" else INK,
+                bbox=box if text == "frozen" else None,
+            )
+            return
+
+
+def _started(recipe: Recipe) -> list[tuple[int, Phase]]:
+    return list(zip(recipe.starts, recipe.phases, strict=True))

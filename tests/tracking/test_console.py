@@ -1,0 +1,66 @@
+"""The table of a recipe."""
+
+import pytest
+
+from polytag.dry_run import Cost
+from polytag.models.network import build_network
+from polytag.schedule.curves import Constant, OneCycle
+from polytag.schedule.recipes import freeze_unfreeze, gradual_unfreezing
+from polytag.tracking.console import print_recipe, short_count
+
+RECIPE = freeze_unfreeze([64], ["frozen", "unfrozen"], 0.01, OneCycle(), [1, 3], group_lr_div=[9, 3, 1])
+
+
+def cells(text):
+    """Return the words of each line that has any."""
+    return [line.split() for line in text.splitlines() if line.split()]
+
+
+def test_one_row_a_phase_with_the_peak_rate_of_each_group(capsys):
+    print_recipe(RECIPE, batch_size=32)
+
+    assert cells(capsys.readouterr().out) == [
+        ["Recipe:", "4", "epochs", "in", "2", "phases"],
+        ["lr", "lr", "lr"],
+        ["phase", "epochs", "pixels", "batch", "frozen", "early", "late", "head"],
+        ["─" * 64],
+        ["0", "1", "64", "32", "early+late", "-", "-", "0.01"],
+        ["1", "3", "64", "32", "-", "0.0011", "0.0033", "0.01"],
+    ]
+
+
+def test_costs_are_added_up(capsys):
+    print_recipe(RECIPE, costs=[Cost(1600, 12.34), Cost(4800, 3600)])
+
+    rows = cells(capsys.readouterr().out)
+    assert rows[-3][-3:] == ["1,600", "12.3", "s"]
+    assert rows[-1] == ["all", "4", "6,400", "60", "min"]
+    assert "batch" not in rows[2]
+
+
+def test_headers_say_how_many_parameters_a_group_has(capsys):
+    network = build_network("test_resnet", "none", "linear", 5)
+    head = sum(parameter.numel() for parameter in network.head.parameters())
+
+    print_recipe(RECIPE, network)
+
+    _, rates, names, counts, *_ = cells(capsys.readouterr().out)
+    assert (rates, names) == (["lr"] * 3, ["early", "late", "head"])
+    assert counts[-1] == short_count(head)
+
+
+def test_many_groups_share_a_column_and_nothing_is_cut_off_in_a_narrow_window(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_recipe(gradual_unfreezing(64, 0.01, Constant(), 1, group_lr_decay=0.5, groups=8))
+
+    rows = [" ".join(row) for row in cells(capsys.readouterr().out)]
+    assert "phase epochs pixels frozen first to last" in rows
+    assert "0 1 64 group_0 to group_6 (7) 0.01" in rows
+    assert "7 1 64 - 7.8e-05 to 0.01" in rows
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(999, "999"), (1234, "1.23k"), (999_600, "1M"), (85_800_000, "85.8M"), (2_000_000_000, "2G")]
+)
+def test_numbers_of_parameters_are_short(number, text):
+    assert short_count(number) == text
