@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from polytag.errors import UserError
+from polytag.threads import wait_politely
 
 QUOTING = (
     "Put a value with special characters (spaces, = ( ) ' & # or letters beyond ASCII) into single quotes, and the "
@@ -60,6 +61,7 @@ def command(
 
         def main() -> None:
             load_dotenv(Path(".env"))
+            wait_politely()
             overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
             try:
                 OverridesParser.create().parse_overrides(overrides)

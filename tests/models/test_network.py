@@ -160,3 +160,20 @@ def test_a_compiled_network_computes_the_same_at_each_size_and_frozen_set():
             assert (left.grad is None) == (right.grad is None), name
             if left.grad is not None:
                 assert torch.allclose(left.grad, right.grad, rtol=1e-2, atol=1e-4), name
+
+
+def test_batch_normalisation_may_keep_its_first_statistics():
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    moved = {}
+    for mode in ("train", "eval"):
+        network = build_network("test_resnet", "none", "fastai", 3, batch_norm=mode)
+        before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        network.train()
+        network(images).sum().backward()
+        moved[mode] = {name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])}
+        assert network.backbone.bn1.weight.grad is not None  # scale and shift train either way
+    assert "backbone.bn1.running_mean" in moved["train"]
+    assert moved["eval"] == {name for name in moved["train"] if name.startswith("head.")}  # the head's are new: they learn
+    assert moved["eval"]
+    with pytest.raises(UserError, match="neither train nor eval"):
+        build_network("test_resnet", "none", "linear", 3, batch_norm="frozen")

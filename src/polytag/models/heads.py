@@ -27,7 +27,7 @@ class LinearHead(nn.Module):
 class DenseHead(LinearHead):
     """The linear head, started as Keras's `Dense`: Glorot-uniform weights, no bias at first.
 
-    https://keras.io/api/layers/core_layers/dense/. A uniform weight lies within the square root of 6 / (width + classes).
+    https://keras.io/api/layers/core_layers/dense/. Weights lie within the square root of 6 / (width + classes).
     """
 
     def __init__(self, width: int, num_classes: int, dropout: float = 0.0) -> None:

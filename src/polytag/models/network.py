@@ -1,10 +1,11 @@
 """The network from pixels to logits. Everything around it (loss, metrics, optimizer) is the classifier's."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from polytag.errors import UserError, did_you_mean
 from polytag.models import layer_groups as grouping
@@ -23,6 +24,8 @@ class Network(nn.Module):
         head: From the backbone's features to ``(B, L)`` logits.
         backbone_name: timm's name of the backbone.
         num_layer_groups: In how many layer groups it is trained.
+        batch_norm: `train`, or `eval`: in training, too, the batch normalisation of the backbone uses the running
+            statistics of its first weights, and leaves them alone. Its scales and shifts train either way.
         weights_report: Where its first weights came from, in one line.
     """
 
@@ -38,8 +41,12 @@ class Network(nn.Module):
         takes: Takes = "pooled",
         num_layer_groups: int = 3,
         channels_last: bool = True,
+        batch_norm: str = "train",
     ) -> None:
         super().__init__()
+        if batch_norm not in ("train", "eval"):
+            raise UserError(f"model.batch_norm={batch_norm} is neither train nor eval.")
+        self.batch_norm = batch_norm
         self.backbone = backbone
         self.head = head
         self.backbone_name = backbone_name
@@ -51,6 +58,15 @@ class Network(nn.Module):
             self.register_buffer(name, values.view(1, 3, 1, 1))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
+
+    def train(self, mode: bool = True) -> Self:
+        """Choose between training and evaluation; see `batch_norm`."""
+        super().train(mode)
+        if self.batch_norm == "eval":
+            for module in self.backbone.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Map ``(B, 3, H, W)`` images, uint8 or floats from 0 to 255, to ``(B, L)`` logits."""
@@ -99,6 +115,7 @@ def build_network(
     layer_groups: int = 3,
     channels_last: bool = True,
     drop_path: float = 0.0,
+    batch_norm: str = "train",
 ) -> Network:
     """Build a network and load its first weights.
 
@@ -112,6 +129,7 @@ def build_network(
         layer_groups: In how many groups, the head being the last, the layers are frozen and given learning rates.
         channels_last: Whether weights and batches lie channels last, which most convolutions like better.
         drop_path: Stochastic depth's largest rate.
+        batch_norm: See `Network`.
 
     Raises:
         UserError: An option is unknown, or the weights cannot be had.
@@ -129,6 +147,7 @@ def build_network(
         takes=head_class.takes,
         num_layer_groups=layer_groups,
         channels_last=channels_last,
+        batch_norm=batch_norm,
     )
     grouping.layer_groups(network)  # an impossible number of groups is to fail before any download
     network.weights_report = load_weights(network, weights, classes)
