@@ -137,6 +137,7 @@ def test_a_run_with_tta_is_scored_with_and_without(call, finished_run, csv_data,
     assert list(summary["val_tta"]) == [name.replace("val/", "val_tta/") for name in summary["val"]]
     assert list(summary["test_tta"]) == [name.replace("test/", "test_tta/") for name in summary["test"]]
     assert set(summary["baselines"]) == {"val", "test"}
+    assert "with TTA" in (run / "report.html").read_text()
     assert "val_tta" not in json.loads((finished_run / "summary.json").read_text())
 
     def scores(split, *arguments):

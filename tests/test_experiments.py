@@ -184,4 +184,4 @@ def test_miml_sees_each_image_whole_and_unchanged():
 def test_our_own_experiments_build(experiment):
     recipe, _ = built(composed(experiment))
     assert recipe.phases[0].frozen == ("early", "late")
-    assert recipe.image_sizes == (128, 192)
+    assert recipe.image_sizes == {"miml_finetune": (160, 224), "pascal_finetune": (160, 256)}[experiment]

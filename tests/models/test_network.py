@@ -33,8 +33,9 @@ def test_the_options_are_these():
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_each_option_builds_and_takes_several_sizes(option):
-    values = OmegaConf.merge(OmegaConf.load(CONF / "common.yaml"), OmegaConf.load(CONF / f"{option}.yaml"))
-    arguments = {key: value for key, value in values.items() if key not in ("_target_", "defaults")}
+    data = {"data": {"batch_norm": "eval"}}  # what the data says of it
+    values = OmegaConf.merge(data, OmegaConf.load(CONF / "common.yaml"), OmegaConf.load(CONF / f"{option}.yaml"))
+    arguments = {key: value for key, value in values.items() if key not in ("data", "_target_", "defaults")}
     assert (values.backbone, values.head, values.weights) == (*OPTIONS[option], "pretrained")
     network = build_network(**{**arguments, "weights": "none"}, num_classes=5).eval()
     with torch.no_grad():
@@ -166,14 +167,20 @@ def test_batch_normalisation_may_keep_its_first_statistics():
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     moved = {}
     for mode in ("train", "eval"):
-        network = build_network("test_resnet", "none", "fastai", 3, batch_norm=mode)
+        network = build_network("test_resnet", "none", "fastai", 3)
+        network.batch_norm = mode
         before = {name: buffer.clone() for name, buffer in network.named_buffers()}
         network.train()
         network(images).sum().backward()
         moved[mode] = {name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])}
         assert network.backbone.bn1.weight.grad is not None  # scale and shift train either way
     assert "backbone.bn1.running_mean" in moved["train"]
-    assert moved["eval"] == {name for name in moved["train"] if name.startswith("head.")}  # the head's are new: they learn
+    assert moved["eval"] == {
+        name for name in moved["train"] if name.startswith("head.")
+    }  # the head's are new: they learn
     assert moved["eval"]
+    # Random weights have no statistics to keep.
+    assert build_network("test_resnet", "none", "linear", 3, batch_norm="eval").batch_norm == "train"
+    assert build_network("tf_efficientnet_lite0", "bundled", "linear", 3, batch_norm="eval").batch_norm == "eval"
     with pytest.raises(UserError, match="neither train nor eval"):
-        build_network("test_resnet", "none", "linear", 3, batch_norm="frozen")
+        build_network("tf_efficientnet_lite0", "bundled", "linear", 3, batch_norm="frozen")

@@ -23,6 +23,7 @@ class DataOptions:
     min_area: float = 0.35
     image_sizes: Sequence[int] = ()
     group_lr_div: Sequence[float] = ()
+    batch_norm: str = "eval"
     overfit: int | None = None
 
 

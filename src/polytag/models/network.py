@@ -129,7 +129,7 @@ def build_network(
         layer_groups: In how many groups, the head being the last, the layers are frozen and given learning rates.
         channels_last: Whether weights and batches lie channels last, which most convolutions like better.
         drop_path: Stochastic depth's largest rate.
-        batch_norm: See `Network`.
+        batch_norm: See `Network`. Random weights have no statistics to keep: with `weights=none` it is `train`.
 
     Raises:
         UserError: An option is unknown, or the weights cannot be had.
@@ -147,7 +147,7 @@ def build_network(
         takes=head_class.takes,
         num_layer_groups=layer_groups,
         channels_last=channels_last,
-        batch_norm=batch_norm,
+        batch_norm="train" if weights == "none" else batch_norm,
     )
     grouping.layer_groups(network)  # an impossible number of groups is to fail before any download
     network.weights_report = load_weights(network, weights, classes)

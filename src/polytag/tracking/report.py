@@ -47,7 +47,7 @@ def write_report(
         notes=config.notes,
         tags=list(config.tags),
         monitor=config.monitor.metric,
-        splits=[_split(name, result, policy) for name, result in results.items()],
+        splits=[_split(name, result, policy, summary) for name, result in results.items()],
         thresholds=policy.to_dict(classes)["thresholds"],
         history=_data_url(history.read_bytes(), "png") if history.exists() else None,
         pictures=_pictures(results[VAL], policy) if VAL in results else [],
@@ -59,14 +59,15 @@ def write_report(
     return path
 
 
-def _split(name: str, result: Result, policy: Policy) -> dict[str, Any]:
+def _split(name: str, result: Result, policy: Policy, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page says about one split; classes in the order of their scores, undefined ones last."""
     scores = class_scores(result, policy.decide(result.probabilities))
+    with_tta = {full.split("/", 1)[1]: value for full, value in summary.get(f"{name}_tta", {}).items()}
     return {
         "name": name,
         "images": len(result.table),
         "scores": result.scores,
-        "baselines": result.baselines,
+        "beside": ({"with TTA": with_tta} if with_tta else {}) | result.baselines,
         "undefined": result.undefined,
         "classes": sorted(scores, key=lambda s: -s.average_precision if s.support else math.inf),
     }
