@@ -91,12 +91,12 @@ def whole_runs(tmp_path_factory):
     [
         ("training_step", 0, 3),  # inside the first phase: frozen
         ("training_step", 1, 0),  # at a phase boundary
-        ("training_step", 1, 1),
+        pytest.param("training_step", 1, 1, marks=pytest.mark.slow),
         ("training_step", 2, 4),  # before the last batch of an epoch
         ("training_step", 3, 0),  # at a size change
         ("training_step", 3, 2),  # a frozen phase after an unfrozen one
-        ("training_step", 5, 4),
-        ("validation_step", 2, 0),
+        pytest.param("training_step", 5, 4, marks=pytest.mark.slow),
+        pytest.param("validation_step", 2, 0, marks=pytest.mark.slow),
         ("validation_step", 2, 1),
         ("validation_step", 5, 1),  # the last validation of all
     ],
@@ -121,9 +121,11 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
         ("data.num_workers=2",),
         ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1"),
         ("mixing=both", "mixing.p=0.7", "optimizer=sgd", *CYCLES),
-        ("trainer.precision=bf16-mixed",),
+        pytest.param(("trainer.precision=bf16-mixed",), marks=pytest.mark.slow),
         ("callbacks=[checkpoint]", "callbacks.checkpoint.every_minutes=null"),
-        ("recipe.batch_sizes=[5,4]", "model.layer_groups=5", "recipe.group_lr_decay=0.5"),
+        pytest.param(
+            ("recipe.batch_sizes=[5,4]", "model.layer_groups=5", "recipe.group_lr_decay=0.5"), marks=pytest.mark.slow
+        ),
     ],
     ids=["workers", "accumulation", "mixing, SGD, cycles", "bf16", "no EMA, epochs only", "batch sizes, groups"],
 )

@@ -98,15 +98,13 @@ class RunCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save inside the epoch when it is time; SIGTERM, after which Lightning ends the training, makes it so."""
-        if can_go_on_from(trainer, batch_idx) and (trainer.received_sigterm or self._is_time(trainer, batch_idx)):
+        if can_go_on_from(trainer, batch_idx) and self._is_time(trainer, batch_idx):
             self.save(trainer)
 
     def _is_time(self, trainer: pl.Trainer, batch_idx: int) -> bool:
-        if self.every_minutes is None:
-            return False
-        is_time = time.monotonic() - self._saved >= 60 * self.every_minutes
+        is_time = self.every_minutes is not None and time.monotonic() - self._saved >= 60 * self.every_minutes
         if trainer.world_size == 1:
-            return is_time
+            return is_time or trainer.received_sigterm
         # Saving takes all processes, so they must agree; asking at each batch would make them wait for one another.
         return batch_idx % 20 == 0 and trainer.strategy.reduce_boolean_decision(is_time, all=False)
 
