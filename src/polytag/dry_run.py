@@ -71,7 +71,7 @@ def estimate(recipe: Recipe, classifier: Classifier, data: DataModule, trainer: 
     """
     compute = Compute(trainer.strategy.root_device, str(trainer.precision))
     classifier.to(compute.device, torch.float32 if compute.is_mixed else compute.dtype)
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set outside of its class
     networks = 1 + any(isinstance(callback, EMA) for callback in callbacks)  # an average is validated too
     phases = track(recipe.phases, "Measuring", console=console, transient=True, disable=not console.is_terminal)
     costs = []

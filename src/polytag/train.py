@@ -132,7 +132,8 @@ def wait_for_first_rank(folder: "RunFolder") -> bool:
     """Whether a run's settled config is there. Processes other than the first wait for the first one to write it."""
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-    while not folder.config_file.exists() and rank_zero_only.rank:  # type: ignore[attr-defined]
+    rank = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning sets it on the function
+    while not folder.config_file.exists() and rank:
         time.sleep(1.0)
     return folder.config_file.exists()
 
@@ -161,7 +162,8 @@ def fit(
             trainer.fit(classifier, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
         except (KeyboardInterrupt, SystemExit) as stop:  # Lightning turns Ctrl-C and SIGTERM into SystemExit
             log.info(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}. {how_to_go_on(trainer)}")
-            if any(isinstance(callback, Stopping) and callback.is_time_up for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it outside of its class
+            if any(isinstance(callback, Stopping) and callback.is_time_up for callback in callbacks):
                 sys.exit(124)
             # Lightning's own code for SIGTERM would be 0, which says that the run is done.
             sys.exit(128 + (signal.SIGTERM if isinstance(stop, SIGTERMException) else signal.SIGINT))

@@ -53,7 +53,7 @@ class Stopping(Checkpoint):
     ) -> None:
         """Save and stop where a checkpoint can be continued exactly."""
         if can_go_on_from(trainer, batch_idx) and self._must_stop(trainer, batch_idx):
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it outside of its class
                 if isinstance(callback, RunCheckpoint):
                     callback.save(trainer)
             raise KeyboardInterrupt

@@ -59,7 +59,7 @@ class TrainLoader(DataLoader[Any]):
     the first would read the samples of another epoch.
     """
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator is no _BaseDataLoaderIter
         yield from super().__iter__()
 
 

@@ -24,7 +24,7 @@ class WeightAverage:
     def __init__(self, network: Network, decay: float) -> None:
         def step_towards(averaged: Any, current: Any, steps: Any) -> None:
             now = min(decay, (1 + int(steps)) / (10 + int(steps)))
-            get_ema_multi_avg_fn(now)(averaged, current, steps)  # type: ignore[no-untyped-call]
+            get_ema_multi_avg_fn(now)(averaged, current, steps)  # type: ignore[no-untyped-call]  # torch's
 
         self._model = AveragedModel(network, multi_avg_fn=step_towards, use_buffers=True).eval()
 
