@@ -179,6 +179,17 @@ def test_callbacks_that_close_an_epoch_come_in_order(tmp_path):
     assert names[-3:] == ["History", "EarlyStopping", "RunCheckpoint"]
 
 
+def test_a_key_that_the_experiment_left_behind_is_named_with_the_way_out(call, csv_data, tmp_path):
+    command = (*TINY, "experiment=miml_finetune", "data=csv", f"data.root={csv_data}", "recipe=one_stage")
+    refused = call("train", *command)
+    assert refused.code == 2
+    assert "'recipe.phases'. Known: curve, epochs," in refused.err
+    assert "experiment=miml_finetune sets it" in refused.err
+    assert "'~recipe.phases'" in refused.err
+    taken = call("train", *command, "~recipe.phases", "recipe.image_size=32", "dry_run=true")
+    assert taken.code == 0, taken.err
+
+
 @pytest.mark.parametrize("option", sorted(file.stem for file in (conf_dir() / "tta").glob("*.yaml")))
 def test_every_tta_builds(option):
     config = composed(f"tta={option}", "data=csv")

@@ -15,7 +15,7 @@ from PIL import Image
 from polytag import build, check_config
 from polytag.commands import conf_dir
 from polytag.errors import UserError
-from polytag.find_lr import RangeTest, find_lr, found_lr
+from polytag.find_lr import RangeTest, find_lr, found_lr, fullest_phase
 from polytag.run_folder import RunFolder
 from polytag.train import train
 
@@ -45,7 +45,9 @@ def test_it_writes_picture_and_points_and_names_four_rates(call, csv_data, tmp_p
     done = call("find-lr", *TINY, *data(csv_data), *RECIPE, "steps=30", "end_lr=1", "out=here")
     assert done.code == 0, done.err
     assert "Range test of phase 0: 1 epoch at 32 px, early+late frozen" in done.out
-    assert all(name in done.out for name in ("valley", "slide", "minimum", "steep"))
+    assert all(name in done.out for name in ("valley", "slide", "minimum/10", "steep"))
+    assert "24 images: " in done.out
+    assert "Weights: " in done.out
     rows = points(tmp_path / "here/lr_finder.csv")
     assert list(rows[0]) == ["lr", "loss", "smoothed_loss"]
     assert len(rows) == 30
@@ -117,11 +119,11 @@ def test_every_experiment_and_debug_mode_of_train_works_here_too():
 
 
 def test_the_number_gives_the_head_of_that_phase_the_suggested_rate(csv_data, tmp_path):
-    config = composed(*data(csv_data), *RECIPE, "recipe.lr=auto", "recipe.stage_lr_div=[1,4]")
-    test = RangeTest(phase=1, steps=20, suggestion="steep")
+    chosen = ("auto_lr.steps=20", "auto_lr.suggestion=steep")
+    config = composed(*data(csv_data), *RECIPE, "recipe.lr=auto", "recipe.stage_lr_div=[1,4]", *chosen)
     table = build.build_table(config.data)
-    found = find_lr(config, table, tmp_path, test)
-    rate = found_lr(config, table, tmp_path, test)
+    found = find_lr(config, table, tmp_path, RangeTest(phase=1, steps=20))
+    rate = found_lr(config, table, tmp_path)
     assert config.recipe.lr == "auto"
     assert rate == pytest.approx(4 * found.suggestions["steep"], rel=5e-3)
     assert float(f"{rate:.3g}") == rate
@@ -134,11 +136,25 @@ def test_a_phase_with_an_lr_of_its_own_has_no_recipe_lr(call, csv_data, tmp_path
     done = call("find-lr", *TINY, *common, "steps=20")
     assert done.code == 0, done.err
     assert "Phase 0 has an lr of its own: recipe.lr does not move it." in done.out
-    config = composed(*common)
+    config = composed(*common, "auto_lr.steps=20")
     table = build.build_table(config.data)
-    with pytest.raises(UserError, match=r"recipe\.lr=auto: phase 0 has an lr of its own: .* give it as lr_div"):
-        found_lr(config, table, tmp_path, RangeTest(steps=20))
-    assert found_lr(config, table, tmp_path, RangeTest(phase=1, steps=20)) > 0
+    with pytest.raises(UserError, match=r"recipe\.lr=auto: phase 0 has an lr of its own: .* auto_lr\.phase"):
+        found_lr(config, table, tmp_path)
+    config.auto_lr.phase = 1
+    assert found_lr(config, table, tmp_path) > 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "phase"),
+    [
+        (("recipe=freeze_unfreeze",), 1),
+        (("recipe=freeze_unfreeze", "recipe.stages=[unfrozen,frozen]"), 0),
+        (("recipe=gradual_unfreezing",), 2),
+        (("recipe=linear_probe",), 0),
+    ],
+)
+def test_auto_tests_the_first_phase_in_which_the_most_groups_train(recipe, phase):
+    assert fullest_phase(composed(*recipe, "recipe.lr=auto")) == phase
 
 
 def test_a_phases_own_batch_size_counts(call, csv_data, tmp_path):
@@ -152,12 +168,13 @@ def test_a_phases_own_batch_size_counts(call, csv_data, tmp_path):
 
 
 def test_training_is_the_same_with_and_without_a_test_before_it(csv_data, tmp_path, monkeypatch):
-    config = composed(*data(csv_data), *RECIPE, "max_epochs_per_phase=1", "callbacks=none", "paths.output=x")
+    options = ("max_epochs_per_phase=1", "callbacks=none", "paths.output=x", "auto_lr.steps=20")
+    config = composed(*data(csv_data), *RECIPE, *options)
     build_table = build.build_table
 
     def table_after_a_test(node):
         table = build_table(node)
-        found_lr(config, table, tmp_path / "test", RangeTest(phase=1, steps=20))
+        found_lr(config, table, tmp_path / "test")
         return table
 
     train(config, RunFolder(tmp_path / "without"))
@@ -174,7 +191,7 @@ def test_training_is_the_same_with_and_without_a_test_before_it(csv_data, tmp_pa
 
 
 def test_a_test_moves_no_generator_and_repeats_itself(csv_data, tmp_path):
-    config = composed(*data(csv_data), *RECIPE, "transforms=side_on")
+    config = composed(*data(csv_data), *RECIPE, "transforms=side_on", "auto_lr.steps=20")
     table = build.build_table(config.data)
 
     def draws():
@@ -185,7 +202,7 @@ def test_a_test_moves_no_generator_and_repeats_itself(csv_data, tmp_path):
     rates = []
     for _ in range(2):
         pl.seed_everything(1, verbose=False)
-        rates.append(found_lr(config, table, tmp_path, RangeTest(steps=20)))
+        rates.append(found_lr(config, table, tmp_path))
         assert draws() == expected
     assert rates[0] == rates[1]
     assert math.isfinite(rates[0])

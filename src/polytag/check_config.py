@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from polytag.commands import conf_dir
 from polytag.data.options import COMMON_DATA_KEYS
@@ -84,7 +85,7 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
     parameters = inspect.signature(callable_).parameters.values()
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         known = {p.name for p in parameters} - PASSED_BY_CODE.get(group, set())
-        _refuse_unknown(path, node, known | HYDRA_KEYS | (COMMON_DATA_KEYS if path == "data" else set()))
+        _refuse_unknown(path, node, known | (COMMON_DATA_KEYS if path == "data" else set()))
     for key, child in node.items():
         _check_inside(f"{path}.{key}", child)
 
@@ -102,12 +103,22 @@ def _check_inside(path: str, value: Any) -> None:
 
 
 def _refuse_unknown(path: str, node: Iterable[Any], known: Iterable[str]) -> None:
-    listed = sorted(known)
+    listed = sorted(set(known) - HYDRA_KEYS)
     for key in node:
-        if key not in listed:
+        if key not in listed and key not in HYDRA_KEYS:
             full = f"{path}.{key}" if path else str(key)
             there = ", ".join(listed)
-            raise UserError(f"Nothing reads the key {full!r}.{did_you_mean(str(key), listed)} Known: {there}.")
+            near = did_you_mean(str(key), listed)
+            raise UserError(f"Nothing reads the key {full!r}.{near} Known: {there}.{_left_by_experiment(full)}")
+
+
+def _left_by_experiment(key: str) -> str:
+    """Return what to do where the key is the chosen experiment's, for another option than the command line's."""
+    name = HydraConfig.get().runtime.choices.get("experiment") if HydraConfig.initialized() else None
+    file = conf_dir() / "experiment" / f"{name}.yaml"
+    if name is None or not file.is_file() or OmegaConf.select(OmegaConf.load(file), key) is None:
+        return ""
+    return f" experiment={name} sets it, for another option of {key.split('.')[0]}: drop it with '~{key}'."
 
 
 def check_monitor(config: DictConfig) -> None:

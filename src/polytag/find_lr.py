@@ -38,7 +38,7 @@ class RangeTest:
     start_lr: float = 1e-7
     end_lr: float = 10.0
     steps: int = 100
-    suggestion: str = "valley"
+    suggestion: str = "minimum"
 
     def __post_init__(self) -> None:
         for name in ("phase", "steps"):
@@ -61,11 +61,13 @@ class Found:
         suggestions: Rate of the phase by the name of its rule.
         per_phase: What `recipe.lr` is for a rate of 1 of the phase; None where the phase has a rate of its own.
         title: What was tested, in one line.
+        weights: Where the weights came from that the test began with, in one line.
     """
 
     suggestions: dict[str, float]
     per_phase: float | None
     title: str
+    weights: str
 
     def recipe_lr(self, name: str) -> float | None:
         """Return the `recipe.lr` with which the phase's head gets the suggested rate, to three digits."""
@@ -79,6 +81,7 @@ def main(config: DictConfig) -> None:
 
     from polytag import build, check_config
     from polytag.allocator import keep_freed_memory
+    from polytag.data.statistics import describe
     from polytag.tracking import console
 
     check_config.check_keys(config, "find_lr")
@@ -87,30 +90,45 @@ def main(config: DictConfig) -> None:
         console.print_config(config)
     pl.seed_everything(config.seed, workers=False, verbose=False)
     test = RangeTest(config.phase, config.start_lr, config.end_lr, config.steps, config.suggestion)
-    found = find_lr(config, build.build_table(config.data), Path(config.paths.output), test)
+    table = build.build_table(config.data)
+    found = find_lr(config, table, Path(config.paths.output), test)
+    print("\n".join(describe(table)))
+    print(f"Weights: {found.weights}")
     print_suggestions(found, test)
     print(f"Written to {config.paths.output}")
 
 
-def found_lr(config: DictConfig, table: "LabelTable", folder: Path, test: RangeTest | None = None) -> float:
+def found_lr(config: DictConfig, table: "LabelTable", folder: Path) -> float:
     """Return the learning rate for `recipe.lr=auto`, and write the picture and the points of the test.
 
     Nothing that the training does afterwards depends on whether the test was made.
 
     Args:
-        config: Of `train`; whatever its `recipe.lr` is.
+        config: Of `train`, whose `auto_lr` says which test; whatever its `recipe.lr` is.
         table: All rows, with their splits.
         folder: Where the files go.
-        test: Which test; by default that of the first phase, which follows the rule valley.
 
     Raises:
         UserError: The phase has a rate of its own, which `recipe.lr` does not move; or the test fails.
     """
-    test = test or RangeTest()
+    wanted = config.auto_lr
+    phase = fullest_phase(config) if wanted.phase is None else wanted.phase
+    test = RangeTest(phase, steps=wanted.steps, suggestion=wanted.suggestion)
     rate = find_lr(config, table, folder, test).recipe_lr(test.suggestion)
     if rate is None:
-        raise UserError(f"recipe.lr=auto: phase {test.phase} has an lr of its own: drop it, or give it as lr_div.")
+        raise UserError(
+            f"recipe.lr=auto: phase {test.phase} has an lr of its own: drop it, or give it as lr_div, or let "
+            "auto_lr.phase name another phase."
+        )
     return rate
+
+
+def fullest_phase(config: DictConfig) -> int:
+    """Return the number of the first phase in which the fewest layer groups are frozen."""
+    from polytag import build
+
+    frozen = [len(phase.frozen) for phase in build.build_recipe(_with_lr(config, 1.0)).phases]
+    return frozen.index(min(frozen))
 
 
 def find_lr(config: DictConfig, table: "LabelTable", folder: Path, test: RangeTest) -> Found:
@@ -122,12 +140,12 @@ def find_lr(config: DictConfig, table: "LabelTable", folder: Path, test: RangeTe
     from polytag.tracking.lr_plot import plot_sweep, write_points
 
     config, phase, per_phase = with_number(config, test.phase)
-    sweep = _sweep(config, table, test, phase)
+    sweep, weights = _sweep(config, table, test, phase)
     write_points(sweep, folder / POINTS)  # before anything is said of them: they may be too few, and show why
     suggestions = suggest_rates(sweep.rates, sweep.smoothed, test.steps)
     title = f"Range test of phase {test.phase}: {phase.describe()}"
     plot_sweep(sweep, judged_part(len(sweep.rates), test.steps), suggestions, test.suggestion, title, folder / PICTURE)
-    return Found(suggestions, per_phase, title)
+    return Found(suggestions, per_phase, title, weights)
 
 
 def with_number(config: DictConfig, number: int) -> tuple[DictConfig, "Phase", float | None]:
@@ -140,9 +158,7 @@ def with_number(config: DictConfig, number: int) -> tuple[DictConfig, "Phase", f
     """
     from polytag import build
 
-    config, doubled = copy.deepcopy(config), copy.deepcopy(config)
-    for trial, rate in ((config, 1.0), (doubled, 2.0)):
-        OmegaConf.update(trial, "recipe.lr", rate)
+    config, doubled = _with_lr(config, 1.0), _with_lr(config, 2.0)
     phases = build.build_recipe(config).phases
     if not 0 <= number < len(phases):
         raise UserError(f"phase={number}: the recipe has the phase{'s' * (len(phases) > 1)} {_numbers(len(phases))}.")
@@ -150,12 +166,21 @@ def with_number(config: DictConfig, number: int) -> tuple[DictConfig, "Phase", f
     return config, phases[number], 1.0 / phases[number].lr if moves else None
 
 
+def _with_lr(config: DictConfig, rate: float) -> DictConfig:
+    changed = copy.deepcopy(config)
+    OmegaConf.update(changed, "recipe.lr", rate)
+    return changed
+
+
 def _numbers(count: int) -> str:
     return f"0 to {count - 1}" if count > 1 else "0"
 
 
-def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Phase") -> "Sweep":
-    """Train a copy of the first weights, on the images and in the order with which `train` would begin the phase."""
+def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Phase") -> tuple["Sweep", str]:
+    """Train a copy of the first weights, on the images and in the order with which `train` would begin the phase.
+
+    Returns what was seen, and where the weights came from.
+    """
     from polytag import build
     from polytag.data.datamodule import train_loader
     from polytag.data.label_table import TRAIN
@@ -177,7 +202,8 @@ def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Pha
         )
         rates = progress.track(test.rates(), description=f"range test of phase {test.phase}")
         batches = endless(loader, recipe.starts[test.phase])
-        return range_test(classifier, phase, batches, rates, compute, config.seed)
+        sweep = range_test(classifier, phase, batches, rates, compute, config.seed)
+        return sweep, classifier.network.weights_report
 
 
 def _progress() -> "Progress":
@@ -193,6 +219,7 @@ def print_suggestions(found: Found, test: RangeTest) -> None:
     from rich.table import Table
 
     from polytag.tracking.console import console
+    from polytag.tracking.lr_plot import LABELS
 
     print(found.title)
     table = Table()
@@ -202,7 +229,9 @@ def print_suggestions(found: Found, test: RangeTest) -> None:
     for name, rate in found.suggestions.items():
         recipe_lr = found.recipe_lr(name)
         style = "bold" if name == test.suggestion else None
-        table.add_row(name, f"{rate:.3g}", "-" if recipe_lr is None else f"{recipe_lr:g}", style=style)
+        table.add_row(
+            LABELS.get(name, name), f"{rate:.3g}", "-" if recipe_lr is None else f"{recipe_lr:g}", style=style
+        )
     console.print(table)
     taken = found.recipe_lr(test.suggestion)
     if taken is None:

@@ -73,8 +73,6 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     keep_freed_memory()
     check_config.check_monitor(config)
     resume_from = checkpoint_to_resume(folder, config)
-    if config.print_config:
-        console.print_config(config)
     pl.seed_everything(config.seed, workers=False, verbose=False)
     table = build.build_table(config.data)
     for line in describe(table):
@@ -104,6 +102,8 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     if config.dry_run:
         dry_run(recipe, classifier, datamodule, trainer, folder.path / "recipe.png")
         return
+    if config.print_config:  # not before: an error should not stand below two hundred lines
+        console.print_config(config)
     console.print_recipe(recipe, classifier.network, config.data.batch_size)
     folder.write_config(config, again=config.allow_changes)
     if trainer.is_global_zero:

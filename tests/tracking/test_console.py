@@ -2,10 +2,11 @@
 
 import pytest
 
+from polytag.data.transforms import Dihedral
 from polytag.dry_run import Cost
 from polytag.models.network import build_network
 from polytag.schedule.curves import Constant, OneCycle
-from polytag.schedule.recipes import freeze_unfreeze, gradual_unfreezing
+from polytag.schedule.recipes import free_phases, freeze_unfreeze, gradual_unfreezing
 from polytag.tracking.console import print_recipe, short_count
 
 RECIPE = freeze_unfreeze([64], ["frozen", "unfrozen"], 0.01, OneCycle(), [1, 3], group_lr_div=[9, 3, 1])
@@ -47,6 +48,19 @@ def test_headers_say_how_many_parameters_a_group_has(capsys):
     _, rates, names, counts, *_ = cells(capsys.readouterr().out)
     assert (rates, names) == (["lr"] * 3, ["early", "late", "head"])
     assert counts[-1] == short_count(head)
+
+
+def test_curves_and_transforms_are_shown_where_phases_differ(capsys):
+    phases = [
+        {"image_size": 64, "epochs": 1, "curve": Constant()},
+        {"image_size": 64, "epochs": 1, "transforms": Dihedral()},
+    ]
+    print_recipe(free_phases(phases, 0.01, OneCycle()))
+
+    _, _, header, _, first, second = cells(capsys.readouterr().out)
+    assert header[-2:] == ["curve", "transforms"]
+    assert first[-2:] == ["Constant", "-"]
+    assert second[-2:] == ["OneCycle", "Dihedral"]
 
 
 def test_many_groups_share_a_column_and_nothing_is_cut_off_in_a_narrow_window(capsys, monkeypatch):

@@ -72,6 +72,20 @@ def test_history_is_drawn(tmp_path, count):
     assert is_picture(tmp_path / "plots" / "history.png")
 
 
+def test_history_shows_the_weights_in_training_beside_their_average(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    rows = [row | {"val_raw/loss": "0.5", "val_raw/map": "0.2"} for row in ROWS]
+
+    plots.plot_history(rows, RECIPE, "val/map", "max", tmp_path / "history.png")
+
+    losses, scores, _ = figures[0].axes
+    drawn = {line.get_label(): list(line.get_ydata()) for axes in (losses, scores) for line in axes.lines}
+    assert drawn["val_raw/map"] == [0.2] * 4
+    assert drawn["val_raw/loss"] == [0.5] * 4
+    assert drawn["val/map"][:3] == [0.3, 0.7, 0.6]
+
+
 def test_history_without_any_score_is_drawn(tmp_path):
     rows = [history_row(0, 0, 64, **{"train/loss": 0.5})]
 

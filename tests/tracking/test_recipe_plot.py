@@ -5,8 +5,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from polytag.schedule.curves import Constant, Cycles, OneCycle, WarmupCosine
-from polytag.schedule.recipes import fine_tune, freeze_unfreeze, gradual_unfreezing, one_stage
+from polytag.schedule.recipes import fine_tune, freeze_unfreeze, gradual_unfreezing, linear_probe, one_stage
 from polytag.tracking import recipe_plot
+from polytag.tracking.style import BLUE, group_colours
 
 STAGES = ["frozen", "unfrozen"]
 RECIPE = freeze_unfreeze(
@@ -62,7 +63,7 @@ def test_sizes_batches_frozen_groups_and_peak_rates_are_written(drawn):
         *("0.01", "0.005", "0.01", "0.005"),  # head
     ]
     assert [bool(bar.get_hatch()) for bar in lanes.patches] == [True, False, True, False] * 2 + [False] * 4
-    assert texts(rates) == ["early", "late", "head"]
+    assert [text.get_text() for text in rates.get_legend().get_texts()] == ["head", "late", "early"]
     assert sizes.get_title(loc="left") == "8 epochs in 4 phases"
 
 
@@ -80,9 +81,13 @@ def test_rates_are_lines_of_the_groups_that_train_and_fit_the_axis(drawn):
     assert rates.get_ylim()[1] > 0.01
 
 
-def test_groups_with_one_rate_share_a_name(drawn):
-    assert texts(drawn(one_stage(64, 1e-3, OneCycle(), 2)).axes[2]) == ["early, late, head"]
-    assert texts(drawn(ODD["many equal groups"]).axes[2]) == ["group_0 to head"]
+def test_only_groups_that_train_are_named(drawn):
+    probe = drawn(linear_probe(64, 1e-3, OneCycle(), 2)).axes[2]
+    assert [text.get_text() for text in probe.get_legend().get_texts()] == ["head"]
+
+
+def test_the_head_has_one_colour_however_many_groups_there_are():
+    assert {group_colours(count)[-1] for count in (2, 3, 4, 5)} == {BLUE}
 
 
 def test_texts_are_left_out_where_a_phase_is_too_short_for_them(drawn):
@@ -91,13 +96,6 @@ def test_texts_are_left_out_where_a_phase_is_too_short_for_them(drawn):
     assert texts(sizes) == ["64 px", "128 px"]
     assert texts(lanes) == ["0.001"] * 6
     assert list(sizes.get_yticks()) == [128, 64]
-
-
-def test_names_are_moved_apart_and_keep_their_order():
-    assert recipe_plot.spread([0.5, 0.1], 0.1) == [0.5, 0.1]
-    assert recipe_plot.spread([0.5, 0.5, 0.55], 0.1) == pytest.approx([0.5, 0.6, 0.7])
-    assert recipe_plot.spread([0.98, 0.97], 0.1) == pytest.approx([1.0, 0.9])
-    assert recipe_plot.spread([0.3, 0.3, 0.3], 0.8) == pytest.approx([0.0, 0.5, 1.0])
 
 
 def test_rates_of_a_part_of_a_phase(tmp_path):

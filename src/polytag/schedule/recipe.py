@@ -6,6 +6,7 @@ restore. Nothing here knows torch: a recipe can be printed and plotted without a
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,11 @@ def group_names(count: int) -> tuple[str, ...]:
     if count < 2:
         raise UserError(f"model.layer_groups={count}: there must be 2 groups or more, the head being the last.")
     return ("early", "late", "head") if count == 3 else (*(f"group_{i}" for i in range(count - 1)), "head")
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return the names of some layer groups for people: of many the first, the last and their number."""
+    return "+".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)})"
 
 
 GROUPS = group_names(3)
@@ -85,7 +91,7 @@ class Phase:
     @property
     def trained(self) -> str:
         """A few words for people about what trains."""
-        return f"{'+'.join(self.frozen)} frozen" if self.frozen else "all groups"
+        return f"{join_names(self.frozen)} frozen" if self.frozen else "all groups"
 
     def describe(self) -> str:
         """Return one line for people: size, epochs, what is frozen."""

@@ -210,4 +210,7 @@ def _free_phase(path: str, given: dict[str, Any], names: tuple[str, ...]) -> Pha
         "group_lr_div": tuple(given["group_lr_div"]),
         "epochs": phase_epochs(given["curve"], given.get("epochs"), path),
     }
-    return Phase(**given | changed, groups=names)
+    try:
+        return Phase(**given | changed, groups=names)
+    except UserError as error:
+        raise UserError(f"{path}: {str(error).removeprefix('recipe: ')}") from error

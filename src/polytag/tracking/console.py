@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from polytag.run_folder import plain_values
-from polytag.schedule.recipe import Phase, Recipe
-from polytag.tracking.style import join_names
+from polytag.schedule.recipe import Phase, Recipe, join_names
 
 if TYPE_CHECKING:
     from polytag.dry_run import Cost
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 console = Console(soft_wrap=True)
 
 MAX_GROUP_COLUMNS = 6
+WORDS = ("frozen", "curve", "transforms")  # columns that hold no numbers
 
 
 def print_config(config: DictConfig) -> None:
@@ -60,6 +60,7 @@ def print_recipe(
         "batch": [str(phase.batch_size or batch_size or "") for phase in recipe.phases],
         "frozen": [join_names(phase.frozen) or "-" for phase in recipe.phases],
         **_rate_columns(recipe, sizes),
+        **_own_columns(recipe),
     }
     totals = {"phase": "all", "epochs": str(epochs)}
     if costs:
@@ -69,7 +70,7 @@ def print_recipe(
     table = Table(title=title, title_justify="left", show_footer=bool(costs), box=SIMPLE_HEAD, collapse_padding=True)
     columns = {name: cells for name, cells in columns.items() if any(cells)}  # no batch where none is known
     for name in columns:
-        table.add_column(name, totals.get(name, ""), justify="left" if name == "frozen" else "right")
+        table.add_column(name, totals.get(name, ""), justify="left" if name in WORDS else "right")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     table.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
@@ -93,6 +94,15 @@ def _rate_columns(recipe: Recipe, sizes: Mapping[str, int]) -> dict[str, list[st
     names = [f"lr\n{group}\n{short_count(sizes[group])}" if sizes else f"lr\n{group}" for group in recipe.groups]
     rates = [_rates(phase) for phase in recipe.phases]
     return {name: list(cells) for name, cells in zip(names, zip(*rates, strict=True), strict=True)}
+
+
+def _own_columns(recipe: Recipe) -> dict[str, list[str]]:
+    """Return the curves where phases have different ones, and the transforms where a phase has its own."""
+    own = {
+        "curve": [type(phase.curve).__name__ for phase in recipe.phases],
+        "transforms": [type(phase.transforms).__name__ if phase.transforms else "-" for phase in recipe.phases],
+    }
+    return {name: cells for name, cells in own.items() if len(set(cells)) > 1}
 
 
 def _rates(phase: Phase) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from polytag.run_folder import write_atomically
-from polytag.tracking.style import BLUE, GREEN, GREY, ORANGE, RED, clean, save
+from polytag.tracking.style import BLUE, GREEN, GREY, ORANGE, RED, clean, legend_beside, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def plot_sweep(
     axes.set_xlabel("learning rate of the head; the other groups keep their ratios to it")
     axes.set_ylabel("training loss")
     axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axes)
     clean(axes)
     save(figure, path)
 

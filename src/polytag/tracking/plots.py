@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from polytag.inference.scoring import Result
 from polytag.run_folder import RunFolder
-from polytag.schedule.recipe import Recipe
+from polytag.schedule.recipe import Recipe, join_names
 from polytag.tracking.per_class import ClassScore, class_scores
 from polytag.tracking.picture_grid import plot_predictions
 from polytag.tracking.recipe_plot import draw_rates
-from polytag.tracking.style import BLUE, GREY, RED, clean, join_names, save, shorten
+from polytag.tracking.style import BLUE, GREY, ORANGE, RED, clean, legend_beside, save, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,11 +97,15 @@ def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str,
     figure = Figure(figsize=(9, 4.8 + height), layout="constrained")
     losses, scores, rates = figure.subplots(3, 1, sharex=True, height_ratios=(2.4, 2.4, height))
     epochs = column(rows, "epoch") + 1
-    for name, colour in (("train/loss", GREY), ("val/loss", BLUE)):
-        losses.plot(epochs, column(rows, name), "o-", color=colour, markersize=3.5, label=name)
+    raw = metric.replace("val/", "val_raw/")  # of the weights in training, where averaged ones are scored
+    for axes, name, colour in (
+        *((losses, "train/loss", GREY), (losses, "val_raw/loss", ORANGE), (losses, "val/loss", BLUE)),
+        *((scores, raw, ORANGE), (scores, metric, BLUE)),
+    ):
+        if name in rows[0]:
+            axes.plot(epochs, column(rows, name), "o-", color=colour, markersize=3.5, label=name)
     losses.set_ylabel("loss")
     values = column(rows, metric)
-    scores.plot(epochs, values, "o-", color=BLUE, markersize=3.5)
     scores.set_ylabel(metric)
     if (best := best_row(rows, metric, mode)) is not None:
         scores.plot(epochs[best], values[best], "o", color=RED, markersize=9, fillstyle="none", markeredgewidth=1.6)
@@ -114,13 +118,10 @@ def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str,
         clean(axes)
         _shade(axes, phase_spans(rows))
     _name_sizes(losses, phase_spans(rows))
-    _legend_beside(losses)
+    legend_beside(losses)
+    if raw in rows[0]:
+        legend_beside(scores)
     save(figure, path)
-
-
-def _legend_beside(axes: "Axes") -> None:
-    """Name the lines where no line runs."""
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _shade(axes: "Axes", spans: Sequence[Span]) -> None:

@@ -1,20 +1,21 @@
 """The picture of a recipe: sizes, frozen groups and rates over the epochs, drawn from the recipe alone."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby, pairwise
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from polytag.schedule.recipe import Phase, Recipe
-from polytag.tracking.style import GREY, INK, clean, group_colours, save
+from polytag.tracking.style import GREY, INK, clean, group_colours, legend_beside, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
-# Inches: the epochs' part of the picture, a letter of the small writing in it, a line of the names beside it.
-WIDTH, LETTER, LINE = 7.2, 0.066, 0.15
+# Inches: the epochs' part of the picture, a letter of the small writing in it.
+WIDTH, LETTER = 7.2, 0.066
 POINTS_AN_EPOCH, MAX_POINTS = 60, 3000
 
 
@@ -47,18 +48,18 @@ def plot_recipe(recipe: Recipe, path: Path) -> None:
 
 
 def draw_rates(axes: "Axes", recipe: Recipe, stretches: Sequence[tuple[int, int]]) -> None:
-    """Draw the rate of each group as it moves batch by batch, with its name at the right; a frozen group has none.
+    """Draw the rate of each group as it moves batch by batch, and name the lines beside them; a frozen group has none.
 
     Args:
-        axes: Its limits along the epochs must be set.
+        axes: Where to draw.
         recipe: What gives the rates.
         stretches: First epoch, and the one after the last, of each phase or of the part of it that was trained.
     """
     groups, colours = recipe.groups, group_colours(len(recipe.groups))
     taper = 2.4 if len(groups) <= 5 else 0.6
-    heights: list[float] = []
+    lines: dict[str, Line2D] = {}
+    peaks: list[float] = []
     lowest = np.inf
-    last_peaks: dict[str, tuple[float, float]] = {}
     for start, end in stretches:
         positions = np.linspace(start, end - 1e-6, min(POINTS_AN_EPOCH * (end - start), MAX_POINTS))
         moving = [recipe.group_lrs(float(position)) for position in positions]
@@ -67,58 +68,15 @@ def draw_rates(axes: "Axes", recipe: Recipe, stretches: Sequence[tuple[int, int]
                 continue
             rates = np.array([now[group] or np.nan for now in moving])  # 0 has no place on a logarithmic axis
             thickness = 1.4 + taper * (1 - order / (len(groups) - 1))  # where rates are equal, each stays visible
-            axes.plot(positions, rates, color=colours[order], linewidth=thickness)
-            highest, lowest = int(np.nanargmax(rates)), min(lowest, np.nanmin(rates))
-            heights.append(float(rates[highest]))
-            last_peaks[group] = (float(positions[highest]), heights[-1])
+            (lines[group],) = axes.plot(positions, rates, color=colours[order], linewidth=thickness)
+            peaks.append(float(np.nanmax(rates)))
+            lowest = min(lowest, np.nanmin(rates))
     axes.set_yscale("log")
     # Curves end near 0, and nobody needs to see how near.
-    axes.set_ylim(max(min(heights) / 100, lowest / 2), max(heights) * 1.6)
+    axes.set_ylim(max(min(peaks) / 100, lowest / 2), max(peaks) * 1.6)
     axes.set_ylabel("learning rate")
-    _name_lines(axes, {group: last_peaks[group] for group in groups if group in last_peaks})
-
-
-def _name_lines(axes: "Axes", peaks: Mapping[str, tuple[float, float]]) -> None:
-    """Write the groups' names at the right, as high as their last peaks; groups with one rate share a line."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    names: dict[float, list[str]] = {}
-    for group, (_, rate) in peaks.items():
-        names.setdefault(float(f"{rate:.6g}"), []).append(group)
-    low, high = np.log(axes.get_ylim())
-    levels = [float((np.log(rate) - low) / (high - low)) for rate in names]
-    gap = LINE / (axes.get_window_extent().height / figure.dpi)
-    for listed, level, height in zip(names.values(), levels, spread(levels, gap), strict=True):
-        first, rate = peaks[listed[0]]
-        axes.hlines(rate, first, axes.get_xlim()[1], color=GREY, linewidth=0.6, linestyle=":", zorder=0)
-        text = ", ".join(listed) if len(listed) <= 3 else f"{listed[0]} to {listed[-1]}"
-        axes.annotate(
-            text,
-            (1, level),
-            (1.025, height),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            va="center",
-            fontsize=8.5,
-            color=INK,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "linestyle": ":", "color": GREY, "relpos": (0, 0.5)},
-        )
-
-
-def spread(heights: Sequence[float], gap: float, top: float = 1.0) -> list[float]:
-    """Move heights apart until no two are closer than a gap and none is above the top; they keep their order.
-
-    Of equal heights the first comes lowest. Where there is no room for the gap it shrinks.
-    """
-    gap = min(gap, top / max(len(heights) - 1, 1))
-    order = sorted(range(len(heights)), key=lambda i: heights[i])
-    moved = list(heights)
-    for below, i in pairwise(order):
-        moved[i] = max(moved[i], moved[below] + gap)
-    for i in reversed(order):
-        moved[i] = min(moved[i], top)
-        top = moved[i] - gap
-    return moved
+    named = [group for group in reversed(groups) if group in lines]  # the head on top, where its rate is
+    legend_beside(axes, [lines[group] for group in named], named)
 
 
 def _draw_sizes(axes: "Axes", recipe: Recipe) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -21,15 +22,10 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def join_names(names: Sequence[str]) -> str:
-    """Return the names of some layer groups: of many the first, the last and their number."""
-    return "+".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]} ({len(names)})"
-
-
 def group_colours(count: int) -> list[str]:
-    """Return a colour a layer group: those above for up to five groups, else shades that go from dark to light."""
+    """Return a colour a layer group, the head's always the same; for more than five, shades from dark to light."""
     if count <= 5:
-        return [GREEN, ORANGE, BLUE, RED, GREY][:count]
+        return [GREY, RED, GREEN, ORANGE, BLUE][-count:]
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -42,6 +38,12 @@ def clean(axes: "Axes", grid: Literal["x", "y"] = "y") -> None:
     axes.grid(axis=grid, color="#e5e7eb", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8.5)
+
+
+def legend_beside(axes: "Axes", lines: Sequence["Artist"] | None = None, names: Sequence[str] | None = None) -> None:
+    """Name the lines where no line runs: all that have a label, or the given ones."""
+    given = {} if lines is None or names is None else {"handles": lines, "labels": names}
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), labelspacing=0.3, **given)
 
 
 @contextmanager
