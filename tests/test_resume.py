@@ -259,3 +259,24 @@ def test_the_time_limit_stops_with_a_checkpoint_and_the_run_goes_on(call, csv_da
     # Each call trains one of 5 batches and stops behind it, or at the epoch's end; after the last there is no need to.
     assert stops == 2 * 5 - 1
     assert_equal_runs(whole_runs(call, csv_data, *short), tmp_path / "parts")
+
+
+def test_two_ranks_go_on_inside_an_epoch_too(call, csv_data, tmp_path):
+    options = ("trainer=ddp_fork", "data.val_fraction=0.3", "recipe.image_sizes=[32]", "recipe.epochs=[1,1]")
+    assert train(call, csv_data, tmp_path / "whole", *options).code == 0
+    stops = 0
+    while not (tmp_path / "parts/summary.json").exists():
+        done = train(call, csv_data, tmp_path / "parts", *options, "callbacks.stopping.max_minutes=0")
+        assert ("Going on from" in done.out) == (stops > 0)
+        if done.code:  # behind the first batch of an epoch, and at its end
+            assert "KeyboardInterrupt" in done.err
+            stops += 1
+    assert stops == 3
+    whole, parts = (RunFolder(tmp_path / name).read_history() for name in ("whole", "parts"))
+    for row, same in zip(whole, parts, strict=True):
+        # The losses of the batches are added up in another order: the last digit of their sum may differ.
+        assert float(row.pop("train/loss")) == pytest.approx(float(same.pop("train/loss")), rel=1e-6)
+        assert row == same
+    states = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "parts")]
+    for key in ("state_dict", "raw_state_dict", "optimizer_states", "average_steps"):
+        assert_same(states[0][key], states[1][key], key)

@@ -1,6 +1,7 @@
 """The LightningModule: one network, one step body; loss, metrics, policy and optimizer come from outside."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pytorch_lightning as pl
@@ -130,9 +131,13 @@ class Classifier(pl.LightningModule):
             self.val_outputs.update(self.average.network(batch.images), batch)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget what a validation that was broken off has left."""
+        """Forget what a validation that was broken off has left, and let all processes score the same network."""
         self.val_outputs.reset()
         self.val_raw_outputs.reset()
+        if self.trainer.world_size > 1:  # each has running statistics of its own; checkpoints hold those of the first
+            averaged = [] if self.average is None else self.average.network.buffers()
+            for buffer in chain(self.network.buffers(), averaged):
+                torch.distributed.broadcast(buffer, src=0)
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the validation rows; the loss is taken over all of them at once."""
