@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from polytag import build, check_config
+from polytag.build_trainer import build_trainer
 from polytag.commands import conf_dir
 from polytag.data.label_table import make_table
 from polytag.data.options import COMMON_DATA_KEYS
@@ -49,7 +50,7 @@ def test_every_experiment_composes_and_instantiates(experiment, tmp_path):
     recipe = build.build_recipe(config)
     table = make_table(Path("."), ["a.jpg", "b.jpg"], [["x"], ["y"]])
     classifier = build.build_classifier(config, table, recipe)
-    trainer = build.build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
+    trainer = build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
     assert trainer.max_epochs == recipe.epochs
     assert classifier.configure_optimizers().param_groups[0]["name"] == "early"
 
@@ -160,7 +161,7 @@ def test_users_add_callbacks_and_loggers_by_their_class(tmp_path):
     check_config.check_keys(config, "train")
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, make_table(Path("."), ["a.jpg"], [["x"]]), recipe)
-    trainer = build.build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
+    trainer = build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
     assert "Timer" in {type(callback).__name__ for callback in trainer.callbacks}
     assert type(trainer.logger).__name__ == "CSVLogger"
 
@@ -173,7 +174,7 @@ def test_callbacks_that_close_an_epoch_come_in_order(tmp_path):
     config = composed(*TINY, "callbacks=[checkpoint,early_stopping]", tmp=tmp_path)
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, make_table(Path("."), ["a.jpg"], [["x"]]), recipe)
-    trainer = build.build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
+    trainer = build_trainer(config, RunFolder(tmp_path), recipe, classifier.network)
     names = [type(callback).__name__ for callback in trainer.callbacks]
     assert names[:3] == ["Freeze", "GroupLR", "Seeding"]
     assert names[-3:] == ["History", "EarlyStopping", "RunCheckpoint"]

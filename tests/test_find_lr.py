@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from polytag import build, check_config
+from polytag.build_trainer import build_compute
 from polytag.commands import conf_dir
 from polytag.errors import UserError
 from polytag.find_lr import RangeTest, find_lr, found_lr, fullest_phase
@@ -214,7 +215,7 @@ def test_accumulation_and_clipping_are_the_trainers(csv_data, tmp_path):
         *(*data(csv_data), *RECIPE, "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.5"),
         "trainer.precision=bf16-mixed",
     )
-    compute = build.build_compute(config.trainer)
+    compute = build_compute(config.trainer)
     assert (compute.accumulate, compute.precision, compute.device.type) == (2, "bf16-mixed", "cpu")
     parameter = torch.nn.Parameter(torch.zeros(2))
     parameter.grad = torch.tensor([3.0, 4.0])
@@ -222,6 +223,6 @@ def test_accumulation_and_clipping_are_the_trainers(csv_data, tmp_path):
     assert parameter.grad.tolist() == pytest.approx([0.3, 0.4])
     config = composed(*data(csv_data), "trainer.gradient_clip_val=0.5", "+trainer.gradient_clip_algorithm=value")
     parameter.grad = torch.tensor([3.0, 0.1])
-    build.build_compute(config.trainer).clip([parameter])
+    build_compute(config.trainer).clip([parameter])
     assert parameter.grad.tolist() == pytest.approx([0.5, 0.1])
-    assert build.build_compute(plain.trainer).clip is None
+    assert build_compute(plain.trainer).clip is None

@@ -1,32 +1,27 @@
-"""From the config to objects. Below the commands only this module and `check_config` know Hydra."""
+"""From the config to objects. Below the commands only this, `build_trainer` and `check_config` know Hydra."""
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 from polytag.data.files import require_files
 from polytag.data.label_table import TRAIN, VAL, LabelTable
 from polytag.data.options import COMMON_DATA_KEYS, DataOptions
 from polytag.data.split import assign_splits, checked_indexes, take_subset
 from polytag.errors import UserError
-from polytag.run_folder import RunFolder, plain_values
+from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Recipe
 
 if TYPE_CHECKING:
-    import pytorch_lightning as pl
-
     from polytag.inference.views import TTA
     from polytag.models.classifier import Classifier
     from polytag.models.network import Network
-    from polytag.schedule.range_test import Compute
 
 
 def build(node: Any, **arguments: Any) -> Any:
@@ -194,104 +189,3 @@ def absolute_paths(config: DictConfig) -> None:
     """Make the folder of the data absolute, so that the run can be evaluated from anywhere."""
     if not OmegaConf.is_missing(config.data, "root"):
         config.data.root = str(Path(config.data.root).expanduser().absolute())
-
-
-def build_trainer(config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network") -> "pl.Trainer":
-    """Return the trainer with our callbacks, the config's, and the loggers."""
-    from lightning_fabric.utilities.exceptions import MisconfigurationException
-
-    from polytag.callbacks.checkpoint import AtomicCheckpointIO
-
-    loggers = [build(node) for node in config.logger.values() if node is not None]
-    try:
-        trainer: pl.Trainer = build(
-            config.trainer,
-            max_epochs=recipe.epochs,
-            callbacks=_build_callbacks(config, folder, recipe, network),
-            logger=loggers or False,
-            plugins=[AtomicCheckpointIO()],
-            default_root_dir=str(folder.path),
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            enable_progress_bar=_shows_bar(config),
-            enable_model_summary=False,
-        )
-    except MisconfigurationException as error:
-        raise UserError(f"The settings under `trainer` do not work here: {error} Try trainer=cpu.") from error
-    return trainer
-
-
-def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network") -> list[Any]:
-    """Return the callbacks in the order in which they must be called.
-
-    Freezing, rates and seeding come first; then the config's; then those that close an epoch: the history's row, early
-    stopping, the checkpoint, which must hold what the two before it did, and what stops behind a checkpoint.
-    """
-    from polytag.callbacks.checkpoint import RunCheckpoint
-    from polytag.callbacks.early_stopping import EarlyStopping
-    from polytag.callbacks.history import History
-    from polytag.callbacks.seeding import Seeding
-    from polytag.callbacks.stopping import Stopping
-    from polytag.callbacks.timing import Timing
-    from polytag.models.layer_groups import layer_groups
-    from polytag.schedule.freeze import Freeze
-    from polytag.schedule.group_lr import GroupLR
-
-    chosen = [
-        build(node, **_wanted(node, recipe=recipe, folder=folder))
-        for node in config.callbacks.values()
-        if node is not None
-    ]
-    last = (EarlyStopping, RunCheckpoint, Stopping)
-    return [
-        Freeze(recipe, layer_groups(network)),
-        GroupLR(recipe),
-        Seeding(config.seed),
-        *(callback for callback in chosen if not isinstance(callback, last)),
-        Timing(),
-        History(folder, recipe),
-        *(callback for kind in last for callback in chosen if isinstance(callback, kind)),
-    ]
-
-
-def _wanted(node: DictConfig, **offered: Any) -> dict[str, Any]:
-    """Return those of the offered arguments that the node's target takes."""
-    parameters = inspect.signature(get_object(str(node["_target_"]))).parameters
-    return {name: value for name, value in offered.items() if name in parameters}
-
-
-def _shows_bar(config: DictConfig) -> bool:
-    from rich.console import Console
-
-    return Console().is_terminal and config.callbacks.get("progress") is not None
-
-
-def build_compute(trainer: DictConfig) -> "Compute":
-    """Return how the trainer of this config would take a step, on one device.
-
-    Raises:
-        UserError: Its accelerator is not to be had here, or its precision is unknown.
-    """
-    from polytag.inference.predictor import choose_device
-    from polytag.schedule.range_test import Compute
-
-    name = str(trainer.accelerator)
-    try:
-        device = choose_device(name)
-        if device.type == "cuda" and isinstance(trainer.devices, ListConfig):
-            device = choose_device(f"cuda:{trainer.devices[0]}")
-    except UserError as error:
-        raise UserError(f"trainer.accelerator={name} is not to be had here: try trainer=cpu.") from error
-    return Compute(device, str(trainer.precision), int(trainer.accumulate_grad_batches), _clipping(trainer))
-
-
-def _clipping(trainer: DictConfig) -> Callable[..., object] | None:
-    """Return Lightning's clipping of gradients: by their norm unless the config says by value."""
-    from torch.nn.utils import clip_grad_norm_, clip_grad_value_
-
-    if not trainer.gradient_clip_val:
-        return None
-    if trainer.get("gradient_clip_algorithm") == "value":
-        return partial(clip_grad_value_, clip_value=float(trainer.gradient_clip_val))
-    return partial(clip_grad_norm_, max_norm=float(trainer.gradient_clip_val))

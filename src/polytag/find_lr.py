@@ -182,11 +182,12 @@ def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Pha
     Returns what was seen, and where the weights came from.
     """
     from polytag import build
+    from polytag.build_trainer import build_compute
     from polytag.data.datamodule import train_loader
     from polytag.data.label_table import TRAIN
     from polytag.schedule.range_test import endless, random_state_kept, range_test
 
-    compute = build.build_compute(config.trainer)
+    compute = build_compute(config.trainer)
     recipe = build.build_recipe(config)
     with random_state_kept(compute.device), _progress() as progress:
         classifier = build.build_classifier(config, table, recipe)

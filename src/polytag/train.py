@@ -61,6 +61,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
 
     from polytag import build, check_config
     from polytag.allocator import keep_freed_memory
+    from polytag.build_trainer import build_trainer
     from polytag.data.datamodule import DataModule
     from polytag.data.split import label_shift
     from polytag.data.statistics import describe
@@ -98,7 +99,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         config.data.num_workers,
         config.seed,
     )
-    trainer = build.build_trainer(config, folder, recipe, classifier.network)
+    trainer = build_trainer(config, folder, recipe, classifier.network)
     if config.dry_run:
         dry_run(recipe, classifier, datamodule, trainer, folder.path / "recipe.png")
         return
