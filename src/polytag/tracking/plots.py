@@ -120,7 +120,7 @@ def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str,
     _name_sizes(losses, phase_spans(rows))
     legend_beside(losses)
     if raw in rows[0]:
-        legend_beside(scores)
+        legend_beside(scores, scores.lines[:2], [raw, metric])  # the shades are named above
     save(figure, path)
 
 
