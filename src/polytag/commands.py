@@ -11,17 +11,12 @@ import hydra
 from dotenv import load_dotenv
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from polytag.composition import CompositionError, describe_mistake, raise_errors
 from polytag.errors import UserError
 from polytag.threads import wait_politely
-
-QUOTING = (
-    "Put a value with special characters (spaces, = ( ) ' & # or letters beyond ASCII) into single quotes, and the "
-    "whole argument into the shell's double quotes: \"run='logs/my run (1)'\"."
-)
 
 
 def conf_dir() -> Path:
@@ -48,6 +43,7 @@ def command(
         @wraps(run)
         def task(config: DictConfig) -> Any:
             single = HydraConfig.get().mode == RunMode.RUN
+            raise_errors(always=False)
             try:
                 result = run(config)
             except Exception as error:  # a user's mistake may come wrapped in any library's exception
@@ -67,11 +63,16 @@ def command(
                 OverridesParser.create().parse_overrides(overrides)
                 if before is not None:
                     sys.argv += before(overrides) or []
-            except OverrideParseException as error:
-                _exit_with(f"{str(error).splitlines()[0]} in {error.override!r}. {QUOTING}")
+                raise_errors(always=True)
+                hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
             except UserError as error:
                 _exit_with(str(error))
-            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
+            except CompositionError as error:
+                if os.environ.get("POLYTAG_DEBUG"):
+                    raise
+                _exit_with(describe_mistake(error, str(conf_dir()), name, overrides))
+            finally:
+                raise_errors(always=False)
 
         return main
 

@@ -1,0 +1,77 @@
+"""What Hydra finds wrong with a command line, in one line that names the culprit and what there is instead.
+
+Hydra prints such errors itself, in several lines and its own words, unless it is asked to raise all of them.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from polytag.errors import did_you_mean
+
+CompositionError = (HydraException, OmegaConfBaseException)
+FULL_ERROR = "HYDRA_FULL_ERROR"
+_given = os.environ.get(FULL_ERROR)
+
+QUOTING = (
+    "Put a value with special characters (spaces, = ( ) ' & # or letters beyond ASCII) into single quotes, and the "
+    "whole argument into the shell's double quotes: \"run='logs/my run (1)'\"."
+)
+
+
+def raise_errors(always: bool) -> None:
+    """Let Hydra raise what it finds wrong, always or only if the user's environment says so."""
+    if always or _given is not None:
+        os.environ[FULL_ERROR] = "1" if always else str(_given)
+    else:
+        os.environ.pop(FULL_ERROR, None)
+
+
+def describe_mistake(error: Exception, folder: str, name: str, overrides: Sequence[str]) -> str:
+    """Return what is wrong with a command line.
+
+    Args:
+        error: What Hydra raised.
+        folder: Of the configs.
+        name: Of the command's config.
+        overrides: The command line's.
+    """
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = sorted(set(error.options) - {"common"})
+        return f"There is no {group}={option}.{did_you_mean(option, options)} Known: {', '.join(options)}."
+    if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return f"{error.override!r} has no value: {error.override}=VALUE."
+        return f"{str(error).splitlines()[0]} in {error.override!r}. {QUOTING}"
+    if found := re.match("Could not override '(.+)'", str(error)):
+        return _unknown_key(found[1].lstrip("+"), folder, name, overrides)
+    return " ".join(line for line in str(error).splitlines() if "hydra.cc" not in line)
+
+
+def _unknown_key(key: str, folder: str, name: str, overrides: Sequence[str]) -> str:
+    """Return that nothing reads a key, with those that stand beside it in the config of the chosen options."""
+    path, _, last = key.rpartition(".")
+    GlobalHydra.instance().clear()  # of the composition that failed: there can be only one at a time
+    with initialize_config_dir(folder, version_base="1.3"):
+        try:
+            config = compose(name, [override for override in overrides if _chooses(override, folder)])
+        except CompositionError:  # more than one mistake
+            return f"Nothing reads the key {key!r}."
+        node = OmegaConf.select(config, path) if path else config
+    if not isinstance(node, DictConfig):
+        return f"Nothing reads the key {key!r}: {path} is no group of settings."
+    known = [str(one) for one in node if one != "_target_"]
+    return f"Nothing reads the key {key!r}.{did_you_mean(last, known)} Known: {', '.join(sorted(known))}."
+
+
+def _chooses(override: str, folder: str) -> bool:
+    """Whether an override chooses an option of a group."""
+    group = override.split("=")[0].split("@")[0]
+    return os.path.isdir(os.path.join(folder, group))

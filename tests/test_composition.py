@@ -1,0 +1,40 @@
+"""Mistakes on the command line that Hydra finds: one line, the culprit, what there is instead."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["recipe.lrr=1"],
+            "Nothing reads the key 'recipe.lrr'. Did you mean 'lr'? Known: batch_sizes, curve, epochs, ",
+        ),
+        (["+recipe.lrr=1"], "Nothing reads the key 'recipe.lrr'. Did you mean 'lr'?"),
+        (["modle=resnet18"], "Nothing reads the key 'modle'. Did you mean 'model'?"),
+        (["recipe=fine_tune", "recipe.freeze=2"], "Did you mean 'freeze_epochs'?"),  # those of the chosen option
+        (["seed.x=1"], "Nothing reads the key 'seed.x': seed is no group of settings."),
+        (["seed.x=1", "model=resnet81"], "There is no model=resnet81."),
+        (["model=resnet81"], "There is no model=resnet81. Did you mean 'resnet18'? Known: convnext_tiny, "),
+        (["experiment=miml"], "There is no experiment=miml. Known: miml_finetune, miml_keras, "),
+        (["recipe.lr"], "'recipe.lr' has no value: recipe.lr=VALUE."),
+        (["recipe.lr=a b=c"], "in 'recipe.lr=a b=c'. Put a value with special characters"),
+        (["~recipe.lrr"], "'recipe.lrr' does not exist"),
+        (["hydra.run.dir=${nope}"], "Interpolation key 'nope' not found"),
+        (["-m", "model=resnet81,resnet18"], "There is no model=resnet81."),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(call, arguments, message):
+    done = call("train", *arguments)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert done.err.startswith("Error: ")
+    assert message in done.err
+    assert done.out == ""
+
+
+def test_the_whole_traceback_is_there_for_who_wants_it(call, monkeypatch):
+    from hydra.errors import ConfigCompositionException
+
+    monkeypatch.setenv("POLYTAG_DEBUG", "1")
+    with pytest.raises(ConfigCompositionException, match=r"Could not override 'recipe\.lrr'"):
+        call("train", "recipe.lrr=1")
