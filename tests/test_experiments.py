@@ -13,7 +13,6 @@ from polytag.inference.tta import Dihedral
 from polytag.models.heads import DenseHead, FastaiHead
 
 LESSONS = ("planet_fastai", "pascal_fastbook", "miml_keras")
-OURS = ("miml_finetune", "pascal_finetune")
 
 
 def composed(experiment, *overrides):
@@ -180,8 +179,13 @@ def test_miml_sees_each_image_whole_and_unchanged():
     assert (type(transforms).__name__, transforms.resize) == ("Plain", "squish")
 
 
-@pytest.mark.parametrize("experiment", OURS)
-def test_our_own_experiments_build(experiment):
+@pytest.mark.parametrize(("experiment", "large"), [("miml_finetune", 224), ("pascal_finetune", 256)])
+def test_our_own_experiments(experiment, large):
     recipe, _ = built(composed(experiment))
-    assert recipe.phases[0].frozen == ("early", "late")
-    assert recipe.image_sizes == {"miml_finetune": (160, 224), "pascal_finetune": (160, 256)}[experiment]
+    assert phases(recipe) == [(160, ("early", "late"), 1), (160, (), 2), (large, (), 4)]
+    peaks = [lrs(recipe, start + 0.25 * epochs) for start, epochs in ((0, 1), (1, 2), (3, 4))]  # one-cycle's pct_start
+    assert peaks == [
+        pytest.approx((0, 0, 2.5e-3)),
+        pytest.approx((1.25e-3 / 9, 1.25e-3 / 3, 1.25e-3)),
+        pytest.approx((5e-4 / 9, 5e-4 / 3, 5e-4)),
+    ]
