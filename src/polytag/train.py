@@ -31,6 +31,7 @@ KNOWN_WARNINGS = (
     ".*smaller than the logging interval.*",  # small data sets have fewer batches than log_every_n_steps
     ".*module.s. in eval mode at the start of training.*",  # frozen groups are, on purpose
     ".*It is recommended to use `self.log.*sync_dist=True.*",  # scores are computed from the outputs of all ranks
+    ".*Total length of `.*` across ranks is zero.*",  # data.val_fraction=0 leaves nothing to validate, as asked
     ".*dataloader is not resumable.*",  # our sampler asks how many batches are done
     ".*isinstance.treespec, LeafSpec.*",  # pytorch-lightning 2.6.6 asks torch 2.15 in a deprecated way
 )
