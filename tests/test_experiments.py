@@ -179,7 +179,7 @@ def test_miml_sees_each_image_whole_and_unchanged():
     assert (type(transforms).__name__, transforms.resize) == ("Plain", "squish")
 
 
-@pytest.mark.parametrize(("experiment", "large"), [("miml_finetune", 224), ("pascal_finetune", 256)])
+@pytest.mark.parametrize(("experiment", "large"), [("miml_finetune", 288), ("pascal_finetune", 320)])
 def test_our_own_experiments(experiment, large):
     recipe, _ = built(composed(experiment))
     assert phases(recipe) == [(160, ("early", "late"), 1), (160, (), 2), (large, (), 4)]
