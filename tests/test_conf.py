@@ -109,6 +109,10 @@ def test_the_default_recipe_freezes_unfreezes_and_grows():
         ("monitor: {metrik: x}", r"'monitor\.metrik'\. Did you mean 'metric'"),
         ("callbacks: {mine: {a: 1}}", r"callbacks\.mine needs a _target_"),
         ("callbacks: {mine: {_target_: not_there.Thing}}", r"not_there\.Thing cannot be imported"),
+        (
+            "recipe: {curve: {_target_: polytag.schedule.curves.FlatCosin}}",
+            r"^recipe\.curve\._target_: polytag\.schedule\.curves\.FlatCosin cannot .*Did you mean 'FlatCosine'\?$",
+        ),
         ("trainer: {max_epochs: 3}", r"'trainer\.max_epochs'"),
         ("recipe: {curve: {pct: 0.3}}", r"'recipe\.curve\.pct'"),
     ],

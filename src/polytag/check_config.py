@@ -1,12 +1,13 @@
 """Is everything in a config read by something? Asked before any work, because Hydra checks the command line only."""
 
 import inspect
+import pkgutil
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from polytag.commands import conf_dir
@@ -76,11 +77,7 @@ def _check_listed(path: str, node: Any) -> None:
 
 def _check_node(path: str, node: Mapping[str, Any]) -> None:
     """Check the keys of a node against its target's arguments, and those of the nodes in it."""
-    target = str(node["_target_"])
-    try:
-        callable_ = get_object(target)
-    except Exception as error:  # importing a user's own module may raise anything
-        raise UserError(f"{path}._target_: {target} cannot be imported ({error}).") from error
+    callable_ = _imported(path, str(node["_target_"]))
     group = path.split(".")[0]
     parameters = inspect.signature(callable_).parameters.values()
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -88,6 +85,16 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
         _refuse_unknown(path, node, known | (COMMON_DATA_KEYS if path == "data" else set()))
     for key, child in node.items():
         _check_inside(f"{path}.{key}", child)
+
+
+def _imported(path: str, target: str) -> Any:
+    """Return what a target names; Hydra's own function for it also prints its errors."""
+    module, _, name = target.rpartition(".")
+    try:
+        return pkgutil.resolve_name(target)
+    except Exception as error:  # importing a user's own module may raise anything
+        near = did_you_mean(name, dir(sys.modules[module])) if module in sys.modules else ""
+        raise UserError(f"{path}._target_: {target} cannot be imported ({error}).{near}") from error
 
 
 def _check_inside(path: str, value: Any) -> None:

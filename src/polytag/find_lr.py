@@ -1,6 +1,7 @@
 """`find-lr`: which learning rate suits a phase of a training, by a range test. `train recipe.lr=auto` asks it too."""
 
 import copy
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from polytag.data.label_table import LabelTable
     from polytag.schedule.range_test import Sweep
     from polytag.schedule.recipe import Phase
+
+log = logging.getLogger(__name__)
 
 PICTURE, POINTS = "lr_finder.png", "lr_finder.csv"
 
@@ -114,12 +117,14 @@ def found_lr(config: DictConfig, table: "LabelTable", folder: Path) -> float:
     wanted = config.auto_lr
     phase = fullest_phase(config) if wanted.phase is None else wanted.phase
     test = RangeTest(phase, steps=wanted.steps, suggestion=wanted.suggestion)
-    rate = find_lr(config, table, folder, test).recipe_lr(test.suggestion)
+    found = find_lr(config, table, folder, test)
+    rate = found.recipe_lr(test.suggestion)
     if rate is None:
         raise UserError(
             f"recipe.lr=auto: phase {test.phase} has an lr of its own: drop it, or give it as lr_div, or let "
             "auto_lr.phase name another phase."
         )
+    log.info(f"{found.title}. By the rule {test.suggestion}: recipe.lr={rate:g}. Picture: {folder / PICTURE}")
     return rate
 
 
@@ -144,8 +149,12 @@ def find_lr(config: DictConfig, table: "LabelTable", folder: Path, test: RangeTe
     write_points(sweep, folder / POINTS)  # before anything is said of them: they may be too few, and show why
     suggestions = suggest_rates(sweep.rates, sweep.smoothed, test.steps)
     title = f"Range test of phase {test.phase}: {phase.describe()}"
-    plot_sweep(sweep, judged_part(len(sweep.rates), test.steps), suggestions, test.suggestion, title, folder / PICTURE)
-    return Found(suggestions, per_phase, title, weights)
+    found = Found(suggestions, per_phase, title, weights)
+    taken = found.recipe_lr(test.suggestion)
+    note = "" if taken is None else f"  (recipe.lr={taken:g})"
+    judged = judged_part(len(sweep.rates), test.steps)
+    plot_sweep(sweep, judged, suggestions, test.suggestion, note, title, folder / PICTURE)
+    return found
 
 
 def with_number(config: DictConfig, number: int) -> tuple[DictConfig, "Phase", float | None]:

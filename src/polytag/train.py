@@ -125,7 +125,6 @@ def settle_lr(config: DictConfig, table: "LabelTable", folder: "RunFolder") -> N
         return
     if config.dry_run or not wait_for_first_rank(folder):
         config.recipe.lr = found_lr(config, table, folder.path)
-        log.info(f"recipe.lr={config.recipe.lr:g}, by a range test: {folder.path / 'lr_finder.png'}")
         return
     config.recipe.lr = folder.read_config().recipe.lr
 

@@ -47,3 +47,8 @@ def test_describe_before_the_split_and_with_single_labels():
         "2 classes, 1.00 labels an image, 0 images without a label",
         "every image has exactly one label: trained as multi-label all the same",
     ]
+
+
+def test_describe_warns_of_a_label_that_every_training_image_has():
+    table = make_table(Path("."), ["a", "b", "c"], [["images"]] * 3, split=["train", "train", "val"])
+    assert describe(table)[2:] == ["every training image has images: nothing to learn there; is it the right folder?"]

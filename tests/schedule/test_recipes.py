@@ -213,7 +213,7 @@ def test_free_phases():
         ({"lr_div": 0}, "lr_div must be above 0, not 0"),
         ({"batch_size": 0}, r"recipe\.phases\[1\]: a phase's batch_size must be 1 or more, not 0"),
         ({"group_lr_div": [3, 1]}, r"recipe\.phases\[1\]: .*group_lr_div must have one number"),
-        ({"frozen": "middle"}, r"recipe\.phases\[1\]: no layer group middle to freeze; there are early, late, head"),
+        ({"frozen": "middle"}, r"recipe\.phases\[1\]: no layer group middle to freeze\. There are early, late, head"),
     ],
 )
 def test_impossible_free_phases_are_refused(phase, message):

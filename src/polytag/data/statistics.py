@@ -33,6 +33,11 @@ def classes_without_positive(table: LabelTable) -> tuple[str, ...]:
     return tuple(name for name, count in zip(table.classes, label_counts(table), strict=True) if not count)
 
 
+def classes_of_every_image(table: LabelTable) -> tuple[str, ...]:
+    """Return the classes that all images of the table have."""
+    return tuple(name for name, count in zip(table.classes, label_counts(table), strict=True) if count == len(table))
+
+
 def describe(table: LabelTable) -> list[str]:
     """Return the lines that a training prints about its data, warnings included."""
     sizes = {name: int((table.split == name).sum()) for name in (TRAIN, VAL, TEST)}
@@ -47,7 +52,11 @@ def describe(table: LabelTable) -> list[str]:
             f"{_count(len(unlabelled_rows(table)), 'image')} without a label"
         ),
     ]
-    if table.is_single_label:
+    if sizes[TRAIN] and (everywhere := classes_of_every_image(table.part(TRAIN))):
+        lines.append(
+            f"every training image has {first_few(everywhere)}: nothing to learn there; is it the right folder?"
+        )
+    elif table.is_single_label:
         lines.append("every image has exactly one label: trained as multi-label all the same")
     for name in (TRAIN, VAL):
         absent = classes_without_positive(table.part(name)) if sizes[name] else ()

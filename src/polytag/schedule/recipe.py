@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from polytag.errors import UserError, first_few
+from polytag.errors import UserError, did_you_mean, first_few
 from polytag.schedule.curves import Curve
 
 
@@ -69,8 +69,8 @@ class Phase:
                 f"not {list(self.group_lr_div)}. For any number of groups: recipe.group_lr_decay=0.7."
             )
         if unknown := set(self.frozen) - set(self.groups):
-            there = ", ".join(self.groups)
-            raise UserError(f"recipe: no layer group {first_few(unknown)} to freeze; there are {there}.")
+            near, there = did_you_mean(min(unknown), self.groups), ", ".join(self.groups)
+            raise UserError(f"recipe: no layer group {first_few(unknown)} to freeze.{near} There are {there}.")
         if set(self.frozen) == set(self.groups):
             raise UserError("recipe: a phase in which every layer group is frozen trains nothing.")
         if self.batch_size is not None and self.batch_size < 1:

@@ -26,7 +26,7 @@ def write_points(sweep: "Sweep", path: Path) -> None:
 
 
 def plot_sweep(
-    sweep: "Sweep", judged: slice, suggestions: Mapping[str, float], chosen: str, title: str, path: Path
+    sweep: "Sweep", judged: slice, suggestions: Mapping[str, float], chosen: str, note: str, title: str, path: Path
 ) -> None:
     """Draw the losses over the rates, on a logarithmic axis, with the suggestions on the smoothed one.
 
@@ -35,6 +35,7 @@ def plot_sweep(
         judged: The points that the suggestions were made from; the others are drawn paler.
         suggestions: Rate by the name of its rule.
         chosen: The rule that is followed; it gets a line down to the axis.
+        note: What stands beside that rule's name.
         title: What was tested.
         path: Where the PNG goes.
     """
@@ -46,7 +47,7 @@ def plot_sweep(
     axes.plot(sweep.rates, sweep.losses, color="#c5cad3", linewidth=1, label="loss of each batch")
     axes.plot(sweep.rates, sweep.smoothed, color=BLUE, linewidth=1.6, alpha=0.35)
     axes.plot(sweep.rates[judged], sweep.smoothed[judged], color=BLUE, linewidth=2, label="smoothed")
-    _mark(axes, sweep, suggestions, chosen)
+    _mark(axes, sweep, suggestions, chosen, note)
     # The explosion at the end would squash what is to be seen.
     low, high = min(sweep.losses.min(), sweep.smoothed.min()), sweep.smoothed[: judged.stop].max()
     axes.set_ylim(low - 0.05 * (high - low), high + 0.3 * (high - low))
@@ -58,11 +59,11 @@ def plot_sweep(
     save(figure, path)
 
 
-def _mark(axes: "Axes", sweep: "Sweep", suggestions: Mapping[str, float], chosen: str) -> None:
+def _mark(axes: "Axes", sweep: "Sweep", suggestions: Mapping[str, float], chosen: str, note: str) -> None:
     """Mark each suggestion on the smoothed curve; where several coincide, the smaller marks lie on top."""
     for (name, rate), (marker, size, colour) in zip(suggestions.items(), MARKERS, strict=True):
         loss = np.interp(np.log(rate), np.log(sweep.rates), sweep.smoothed)
-        label = f"{LABELS.get(name, name)}  {rate:.3g}" + ("  (taken)" if name == chosen else "")
+        label = f"{LABELS.get(name, name)}  {rate:.3g}" + (note if name == chosen else "")
         axes.plot(rate, loss, marker, color=colour, markersize=size, markeredgecolor="white", label=label, zorder=3)
         if name == chosen:
             axes.axvline(rate, color=GREY, linewidth=1, linestyle=":", zorder=0)
