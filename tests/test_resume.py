@@ -247,6 +247,15 @@ def test_what_was_asked_for_as_auto_is_what_was_found():
     assert differences(old, OmegaConf.create({"recipe": {"lr": 0.005}, "seed": 1})) == ["recipe.lr: 0.004 -> 0.005"]
 
 
+def test_of_another_recipe_only_the_names_are_shown():
+    curve = {"_target_": "curves.OneCycle", "div": 25}
+    old = OmegaConf.create({"recipe": {"_target_": "recipes.one_stage", "epochs": 5, "curve": curve}, "seed": 1})
+    new = OmegaConf.create({"recipe": {"_target_": "recipes.fine_tune", "lr_mult": 100}, "seed": 2})
+    assert differences(old, new) == ["recipe: one_stage -> fine_tune", "seed: 1 -> 2"]
+    inside = OmegaConf.create({"recipe": {**old.recipe, "curve": {"_target_": "curves.Constant"}}, "seed": 1})
+    assert differences(old, inside) == ["recipe.curve: OneCycle -> Constant"]
+
+
 def test_the_time_limit_stops_with_a_checkpoint_and_the_run_goes_on(call, csv_data, tmp_path, whole_runs):
     short = ("recipe.image_sizes=[32]", "recipe.epochs=[1,1]")
     stops = 0

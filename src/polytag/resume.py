@@ -162,15 +162,28 @@ def refuse_other_network(checkpoint: Path, classifier: "Classifier") -> None:
 def differences(old: DictConfig, new: DictConfig) -> list[str]:
     """Return `key: old -> new` of each value that differs, apart from those that a run may change.
 
-    A value that is asked for as `auto` is the one that was found when the run started.
+    A value that is asked for as `auto` is the one that was found when the run started. Of a node that is another
+    function or class now, such as another recipe, the names of both are enough.
     """
     before, after = (_flat(plain_values(config)) for config in (old, new))
     keys = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
-    return [
-        f"{key}: {before.get(key)} -> {after.get(key)}"
-        for key in keys
-        if after.get(key) != "auto" and not any(key == free or key.startswith(f"{free}.") for free in FREE)
-    ]
+    replaced = [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]
+    lines = []
+    for key in keys:
+        node = key.removesuffix("._target_")
+        if after.get(key) == "auto" or _is_in(key, FREE) or _is_in(node, [name for name in replaced if name != node]):
+            continue
+        if node in replaced:
+            names = [str(config.get(f"{node}._target_")).rpartition(".")[2] for config in (before, after)]
+            lines.append(f"{node}: {names[0]} -> {names[1]}")
+        else:
+            lines.append(f"{key}: {before.get(key)} -> {after.get(key)}")
+    return lines
+
+
+def _is_in(key: str, nodes: Sequence[str]) -> bool:
+    """Whether a key is one of the nodes, or inside one."""
+    return any(key == node or key.startswith(f"{node}.") for node in nodes)
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:

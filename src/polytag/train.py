@@ -74,6 +74,8 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
 
     keep_freed_memory()
     check_config.check_monitor(config)
+    if config.recipe.get("lr") != "auto":
+        build.build_recipe(config)  # a mistake in it is known before the data are read
     resume_from = checkpoint_to_resume(folder, config)
     pl.seed_everything(config.seed, workers=False, verbose=False)
     table = build.build_table(config.data)
