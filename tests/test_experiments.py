@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake.miml import make_miml
+from fake.pascal import make_fastai
+from fake.planet import make_planet
 from hydra import compose, initialize_config_dir
 
 from polytag import build, check_config
@@ -11,6 +14,7 @@ from polytag.commands import conf_dir
 from polytag.data.label_table import make_table
 from polytag.inference.tta import Dihedral
 from polytag.models.heads import DenseHead, FastaiHead
+from polytag.run_folder import RunFolder
 
 LESSONS = ("planet_fastai", "pascal_fastbook", "miml_keras")
 
@@ -189,3 +193,22 @@ def test_our_own_experiments(experiment, large):
         pytest.approx((1.25e-3 / 9, 1.25e-3 / 3, 1.25e-3)),
         pytest.approx((5e-4 / 9, 5e-4 / 3, 5e-4)),
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("experiment", "make", "sizes"),
+    [
+        ("planet_fastai", make_planet, ["64", "64", "128", "128", "256", "256"]),
+        ("pascal_fastbook", make_fastai, ["128", "128"]),
+        ("miml_keras", make_miml, ["64"]),
+    ],
+)
+def test_a_lesson_runs_to_its_end_with_random_weights(call, tmp_path, experiment, make, sizes):
+    make(tmp_path / "data", rows=16)
+    options = ("model.weights=none", "debug=fast", "data.num_workers=0", "trainer=cpu", "print_config=false")
+    done = call("train", f"experiment={experiment}", f"data.root={tmp_path / 'data'}", *options, "hydra.run.dir=run")
+    assert done.code == 0, done.err
+    rows = RunFolder(tmp_path / "run").read_history()
+    assert [row["image_size"] for row in rows] == sizes
+    assert (tmp_path / "run/summary.json").exists()
