@@ -92,7 +92,7 @@ def test_phases_describe_themselves():
     ("options", "message"),
     [
         ({"frozen": ("early", "late", "head")}, "every layer group is frozen trains nothing"),
-        ({"frozen": ("middle",)}, "no layer group middle to freeze; there are early, late, head"),
+        ({"frozen": ("middle",)}, r"no layer group middle to freeze\. There are early, late, head\."),
         ({"group_lr_div": (3, 0, 1)}, r"one number above 0 a layer group \(early, late, head\), not \[3, 0, 1\]"),
         ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
         ({"lr": -0.1}, "lr must be above 0, not -0.1"),
