@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from polytag.composition import CompositionError, describe_mistake, raise_errors
+from polytag.composition import CompositionError, describe_mistake, raise_errors, wants_tracebacks
 from polytag.errors import UserError
 from polytag.threads import wait_politely
 
@@ -68,7 +68,7 @@ def command(
             except UserError as error:
                 _exit_with(str(error))
             except CompositionError as error:
-                if os.environ.get("POLYTAG_DEBUG"):
+                if wants_tracebacks():
                     raise
                 _exit_with(describe_mistake(error, str(conf_dir()), name, overrides))
             finally:

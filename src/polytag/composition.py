@@ -33,6 +33,11 @@ def raise_errors(always: bool) -> None:
         os.environ.pop(FULL_ERROR, None)
 
 
+def wants_tracebacks() -> bool:
+    """Whether the user's environment asks for more than one line."""
+    return bool(_given or os.environ.get("POLYTAG_DEBUG"))
+
+
 def describe_mistake(error: Exception, folder: str, name: str, overrides: Sequence[str]) -> str:
     """Return what is wrong with a command line.
 
