@@ -21,7 +21,7 @@ class Curve:
 
     def factor(self, position: float, epochs: int) -> float:
         """Return the factor on the peak rate at a position of a phase of that many epochs."""
-        raise NotImplementedError
+        raise NotImplementedError  # each curve has its own; the other two have an answer that suits most
 
     def momentum(self, position: float, epochs: int) -> float | None:
         """Return the momentum (Adam's beta1) at a position, or None where the optimizer keeps its own."""
