@@ -10,6 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from polytag.data import presize as preprocessing
 from polytag.data.files import require_files
 from polytag.data.label_table import TRAIN, VAL, LabelTable
 from polytag.data.options import COMMON_DATA_KEYS, DataOptions
@@ -19,6 +20,7 @@ from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Recipe
 
 if TYPE_CHECKING:
+    from polytag.data.resize_cache import ResizeCache
     from polytag.inference.views import TTA
     from polytag.models.classifier import Classifier
     from polytag.models.network import Network
@@ -83,6 +85,16 @@ def _same_rows_twice(table: LabelTable, count: int) -> LabelTable:
     return replace(both, split=np.array([TRAIN] * len(rows) + [VAL] * len(rows)))
 
 
+def build_cache(config: DictConfig) -> "ResizeCache | None":
+    """Return the resize cache, or None where it is off."""
+    from polytag.data.resize_cache import ResizeCache
+
+    options = data_options(config.data)
+    if not options.cache:
+        return None
+    return ResizeCache(Path(config.paths.cache).expanduser().absolute(), options.cache_gb, options.cache_key)
+
+
 def build_recipe(config: DictConfig) -> Recipe:
     """Return the recipe, shortened where the config says so.
 
@@ -142,6 +154,7 @@ def checkpoint_facts(config: DictConfig, table: LabelTable, policy: Any) -> dict
         "data": table.fingerprint(),
         "backbone": str(config.model.get("backbone", "")),
         "policy": policy.to_dict(table.classes),
+        "preprocessing": preprocessing.VERSION,
         "decoder": {"bands": list(decoder.bands), "low": decoder.low, "high": decoder.high},
     }
 

@@ -111,11 +111,13 @@ def measure(
     phase: Phase, classifier: Classifier, data: DataModule, compute: Compute, networks: int = 1
 ) -> tuple[float, float]:
     """Return the seconds an image takes in the training of a phase, and in its validation by some networks."""
-    size, batch_size = phase.image_size, phase.batch_size or data.batch_size
+    batch_size = phase.batch_size or data.batch_size
     workers = default_workers() if data.num_workers is None else data.num_workers
     # Loaded here even if workers will do it: how long they take together follows from how long one takes.
-    train = train_loader(data.train_table, phase.transforms or data.transforms, size, batch_size, 0, data.seed)
-    validation = evaluation_loader(data.val_table, data.transforms, size, batch_size, 0)
+    train = train_loader(data.train_table, data.transforms, phase, batch_size, 0, data.seed, cache=data.cache)
+    validation = evaluation_loader(
+        data.val_table, data.transforms, phase.image_size, batch_size, 0, cache=data.cache
+    )
     optimizer, scaler = classifier.configure_optimizers(), compute.scaler()
 
     def step(batch: Batch) -> None:

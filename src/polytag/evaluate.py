@@ -43,6 +43,7 @@ def main(config: DictConfig) -> None:
         device=choose_device(config.device),
         batch_size=config.data.batch_size,
         num_workers=config.data.num_workers,
+        cache=build.build_cache(config),
         title="evaluating",
     )
     learned_from = everything.part(TRAIN) if len(everything.part(TRAIN)) else everything

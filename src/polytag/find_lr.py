@@ -204,11 +204,12 @@ def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Pha
         build.check_image_sizes(classifier.network, recipe)
         loader = train_loader(
             table.part(TRAIN),
-            phase.transforms or build.build(config.transforms),
-            phase.image_size,
-            phase.batch_size or config.data.batch_size,
+            build.build(config.transforms),
+            phase,
+            config.data.batch_size,
             config.data.num_workers,
             config.seed,
+            cache=build.build_cache(config),
         )
         rates = progress.track(test.rates(), description=f"range test of phase {test.phase}")
         batches = endless(loader, recipe.starts[test.phase])

@@ -101,6 +101,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         config.data.batch_size,
         config.data.num_workers,
         config.seed,
+        build.build_cache(config),
     )
     trainer = build_trainer(config, folder, recipe, classifier.network)
     if config.dry_run:
@@ -112,6 +113,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     folder.write_config(config, again=config.allow_changes)
     if trainer.is_global_zero:
         plot_recipe(recipe, folder.plots / "recipe.png")
+    datamodule.fill_cache(recipe)
     with recorded(trainer.loggers, config):
         if config.train:
             fit(trainer, classifier, datamodule, resume_from)
@@ -203,6 +205,7 @@ def finish(
     has_trained = folder.checkpoint("best").exists()
     run = load_run(folder.path) if has_trained else untrained_run(config, folder, table, classifier.network, recipe)
     loading = {"batch_size": config.data.batch_size, "num_workers": config.data.num_workers}
+    loading["cache"] = build.build_cache(config)
     device = choose_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
     tta = build.build_tta(config.tta, config.data)
     train_targets = table.part(TRAIN).targets

@@ -1,18 +1,21 @@
 """The datamodule: loaders for the phase that the training is in."""
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from polytag.data.array_store import StoredArrays
 from polytag.data.dataset import Batch, EvaluationSampler, ImageDataset, TrainSampler, collate
 from polytag.data.label_table import TRAIN, VAL, LabelTable
+from polytag.data.presize import Presize
+from polytag.data.resize_cache import ResizeCache, available_cores
 from polytag.data.transforms import Transforms
 from polytag.errors import UserError
-from polytag.schedule.recipe import Phase
+from polytag.schedule.recipe import Phase, Recipe
 
 Loader = DataLoader[Any]
 
@@ -22,7 +25,7 @@ def default_workers() -> int:
 
     On two cores without a GPU the network needs both, and workers only take turns with it.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     if torch.cuda.is_available():
         return max(1, min(8, cores - 1))
     return 0 if cores <= 2 else min(4, cores // 2)
@@ -37,11 +40,13 @@ def evaluation_loader(
     *,
     rank: int = 0,
     world_size: int = 1,
+    cache: ResizeCache | None = None,
 ) -> Loader:
     """Return a loader of all rows in order, without randomness: for validation, evaluation and prediction alike."""
     workers = default_workers() if num_workers is None else num_workers
+    presize = transforms.presized(image_size)
     return DataLoader(
-        ImageDataset(table, transforms.evaluation(image_size)),
+        ImageDataset(table, transforms.evaluation(image_size), None, presize, look_up(cache, table, presize)),
         batch_size=batch_size,
         sampler=EvaluationSampler(len(table), rank, world_size),
         collate_fn=collate,
@@ -63,10 +68,15 @@ class TrainLoader(DataLoader[Any]):
         yield from super().__iter__()
 
 
+def look_up(cache: ResizeCache | None, table: LabelTable, presize: Presize | None) -> StoredArrays | None:
+    """Return the shrunken images of the rows that are in a cache, where there is one and images are shrunk at all."""
+    return None if cache is None or presize is None else cache.find(table, presize)
+
+
 def train_loader(
     table: LabelTable,
     transforms: Transforms,
-    image_size: int,
+    phase: Phase,
     batch_size: int,
     num_workers: int | None = None,
     seed: int = 0,
@@ -74,11 +84,17 @@ def train_loader(
     rank: int = 0,
     world_size: int = 1,
     batches_done: Callable[[], int] = lambda: 0,
+    cache: ResizeCache | None = None,
 ) -> Loader:
-    """Return a loader of all rows in a new order each epoch, augmented; see `TrainSampler`."""
+    """Return a loader of all rows in a new order each epoch, augmented; see `TrainSampler`.
+
+    A phase's own transforms and batch size come before the run's. The presize is the run's: it is that of validation.
+    """
     workers = default_workers() if num_workers is None else num_workers
+    batch_size, augmentation = phase.batch_size or batch_size, (phase.transforms or transforms).train(phase.image_size)
+    presize = transforms.presized(phase.image_size)
     return TrainLoader(
-        ImageDataset(table, transforms.train(image_size), seed),
+        ImageDataset(table, augmentation, seed, presize, look_up(cache, table, presize)),
         batch_size=batch_size,
         sampler=TrainSampler(len(table), batch_size, seed, rank, world_size, batches_done),
         collate_fn=collate,
@@ -101,6 +117,7 @@ class DataModule(pl.LightningDataModule):
         batch_size: Images a step and process.
         num_workers: Loader processes; None for what suits the machine.
         seed: The run's seed: order and augmentation follow from it.
+        cache: Where shrunken images may be found.
     """
 
     def __init__(
@@ -111,34 +128,47 @@ class DataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int | None = None,
         seed: int = 0,
+        cache: ResizeCache | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise UserError(f"data.batch_size must be 1 or more, not {batch_size}.")
+        self._table = table.rows(np.isin(table.split, (TRAIN, VAL)))
         self.train_table, self.val_table = table.part(TRAIN), table.part(VAL)
         self.transforms, self.phase_at = transforms, phase_at
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.batch_size, self.num_workers, self.seed, self.cache = batch_size, num_workers, seed, cache
         self._train: tuple[Any, Loader] | None = None
         self._val: tuple[Any, Loader] | None = None
+
+    def fill_cache(self, recipe: Recipe) -> None:
+        """Store what the training will read, where there is a cache: the images at each size of the recipe.
+
+        Raises:
+            UserError: There is no room for it, or an image cannot be read.
+        """
+        presizes = [self.transforms.presized(size) for size in recipe.image_sizes]
+        wanted = [presize for presize in dict.fromkeys(presizes) if presize is not None]
+        if self.cache is not None:
+            self.cache.fill(self._table, wanted)
 
     def train_dataloader(self) -> Loader:
         """Return the training loader: the same object while nothing changes, so that its workers live on."""
         trainer, phase = self.trainer, self._phase()
         assert trainer is not None
-        transforms = phase.transforms or self.transforms
-        wanted = (phase.image_size, phase.batch_size or self.batch_size, transforms)
+        wanted = (phase.image_size, phase.batch_size, phase.transforms)
         if self._train is None or self._train[0] != wanted:
             self._train = None  # first let go of the old workers
             loader = train_loader(
                 self.train_table,
-                transforms,
-                phase.image_size,
-                phase.batch_size or self.batch_size,
+                self.transforms,
+                phase,
+                self.batch_size,
                 self.num_workers,
                 self.seed,
                 rank=trainer.global_rank,
                 world_size=trainer.world_size,
                 batches_done=lambda: trainer.fit_loop.epoch_loop.batch_progress.current.ready,
+                cache=self.cache,
             )
             self._train = (wanted, loader)
         return self._train[1]
@@ -159,6 +189,7 @@ class DataModule(pl.LightningDataModule):
                 self.num_workers,
                 rank=trainer.global_rank,
                 world_size=trainer.world_size,
+                cache=self.cache,
             )
             self._val = (wanted, loader)
         return self._val[1]

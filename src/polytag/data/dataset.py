@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from polytag.data.array_store import StoredArrays
 from polytag.data.label_table import LabelTable
+from polytag.data.presize import Presize
 from polytag.data.transforms import Augmentation
 
 
@@ -42,12 +44,22 @@ class ImageDataset(Dataset[Sample]):
         table: The rows of one split.
         augmentation: What is done to each image.
         seed: The run's seed, for random augmentation; None for fixed transforms.
+        presize: What each image is shrunk to before that.
+        cached: Shrunken images of these rows; those that are not there are read from their files.
     """
 
-    def __init__(self, table: LabelTable, augmentation: Augmentation, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        table: LabelTable,
+        augmentation: Augmentation,
+        seed: int | None = None,
+        presize: Presize | None = None,
+        cached: StoredArrays | None = None,
+    ) -> None:
         self.table = table
         self.augmentation = augmentation
         self.seed = seed
+        self.presize, self.cached = presize, cached
 
     def __len__(self) -> int:
         return len(self.table)
@@ -58,7 +70,9 @@ class ImageDataset(Dataset[Sample]):
         Raises:
             UserError: The file is missing or damaged.
         """
-        image = self.table.decoder.read(self.table.paths[key.row])
+        image = None if self.cached is None else self.cached.read(key.row)
+        if image is None:
+            image = self.table.decoder.read(self.table.paths[key.row], self.presize)
         seeds = None if self.seed is None else (self.seed, *key)
         return Sample(
             torch.from_numpy(self.augmentation(image, seeds)), torch.from_numpy(self.table.targets[key.row]), key.row

@@ -17,6 +17,9 @@ class DataOptions:
     split_seed: int = 0
     on_missing: str = "error"
     on_broken: str = "error"
+    cache: bool | str = False
+    cache_gb: float = 20.0
+    cache_key: str = "stat"
     batch_size: int = 32
     num_workers: int | None = None
     mirror: bool = True

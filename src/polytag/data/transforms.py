@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from polytag.data.presize import MODES, Presize
 from polytag.errors import UserError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks a server for the newest version
 import albumentations as A
 
 Image = npt.NDArray[np.uint8]
-RESIZE_MODES = ("squish", "crop", "pad")
 
 
 class Augmentation:
@@ -47,6 +47,9 @@ class Transforms(Protocol):
     def evaluation(self, size: int) -> Augmentation:
         """Return the fixed transforms of validation, test and prediction."""
 
+    def presized(self, size: int) -> Presize | None:
+        """Return what images are shrunk to before either of them; None where they stay as they are."""
+
 
 def resized(mode: str, size: int) -> list[A.BasicTransform]:
     """Return the steps that make any image a square of the size.
@@ -62,7 +65,7 @@ def resized(mode: str, size: int) -> list[A.BasicTransform]:
         return [A.SmallestMaxSize(size, area_for_downscale="image"), A.CenterCrop(size, size)]
     if mode == "pad":
         return [A.LongestMaxSize(size, area_for_downscale="image"), A.PadIfNeeded(size, size)]
-    raise UserError(f"transforms.resize: {mode!r} is none of {', '.join(RESIZE_MODES)}.")
+    raise UserError(f"transforms.resize: {mode!r} is none of {', '.join(MODES)}.")
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,17 @@ class Plain:
 
     Attributes:
         resize: How the image becomes square: squish, crop or pad.
+        presize: Images are first shrunk to this times the image size, which random crops and rotations then take from;
+            None: they are taken from the image as it is.
     """
 
     resize: str = "squish"
+    presize: float | None = None
 
     def __post_init__(self) -> None:
         resized(self.resize, 8)  # an unknown mode ends the run before the data is read
+        if self.presize is not None and self.presize < 1:
+            raise UserError(f"transforms.presize={self.presize} would shrink below the image size: 1 or more, or null.")
 
     def train(self, size: int) -> Augmentation:
         """Return the same as `evaluation`."""
@@ -85,6 +93,10 @@ class Plain:
     def evaluation(self, size: int) -> Augmentation:
         """Return the resize alone."""
         return Augmentation(resized(self.resize, size))
+
+    def presized(self, size: int) -> Presize | None:
+        """Return what images are shrunk to first."""
+        return None if self.presize is None else Presize(int(size * self.presize), self.resize)
 
 
 @dataclass(frozen=True)

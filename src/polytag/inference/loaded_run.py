@@ -1,6 +1,7 @@
 """A run read back from its folder: network, classes, policy, preprocessing."""
 
 import csv
+import logging
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ import torch
 from omegaconf import DictConfig
 
 from polytag import build
+from polytag.data import presize as preprocessing
 from polytag.data.datamodule import evaluation_loader
 from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
+from polytag.data.resize_cache import ResizeCache
 from polytag.data.transforms import Transforms
 from polytag.errors import UserError, first_few
 from polytag.inference.predictor import choose_device, predict_probabilities
@@ -25,6 +28,8 @@ from polytag.models.network import Network
 from polytag.policy import Policy
 from polytag.run_folder import RunFolder
 from polytag.schedule.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class LoadedRun:
         device: torch.device | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
+        cache: ResizeCache | None = None,
         title: str | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return the ``(N, L)`` probabilities of the images of a table.
@@ -69,6 +75,7 @@ class LoadedRun:
             device: Where to compute; None for a GPU where there is one.
             batch_size: Images at a time.
             num_workers: Loader processes; None for what suits the machine.
+            cache: Where shrunken images may be found.
             title: Text before the progress bar; none is shown without it.
 
         Raises:
@@ -81,7 +88,7 @@ class LoadedRun:
         for number, part in enumerate(passes, 1):
             total += predict_probabilities(
                 self.network,
-                evaluation_loader(table, part.transforms, part.image_size, batch_size, num_workers),
+                evaluation_loader(table, part.transforms, part.image_size, batch_size, num_workers, cache=cache),
                 device or choose_device(),
                 views=part.views,
                 precision=precision,
@@ -123,6 +130,11 @@ def load_run(path: str | Path, checkpoint: str = "best", policy: Policy | None =
         reason = first_few(line.strip() for line in str(error).splitlines()[1:])
         raise UserError(f"The checkpoint {file} does not fit the network of {folder.path}: {reason}") from error
     _check_classes(folder, file, facts["classes"])
+    if (then := facts.get("preprocessing", 1)) != preprocessing.VERSION:
+        log.warning(
+            f"{file} was trained when images were decoded and shrunk in another way (version {then}, now "
+            f"{preprocessing.VERSION}): its scores may come out a little different."
+        )
     return LoadedRun(
         folder=folder,
         config=config,

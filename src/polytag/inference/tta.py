@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from polytag.data.presize import Presize
 from polytag.data.transforms import Augmentation, Image, Transforms
 from polytag.errors import UserError
 from polytag.inference.views import PLAIN, Pass, View, crop, symmetry, whole
@@ -173,6 +174,9 @@ class _Drawn:
 
     def evaluation(self, size: int) -> Augmentation:
         return _ByImage(self.transforms.train(size), self.seeds)
+
+    def presized(self, size: int) -> Presize | None:
+        return self.transforms.presized(size)
 
 
 class _ByImage(Augmentation):

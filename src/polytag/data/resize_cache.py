@@ -1,0 +1,172 @@
+"""The resize cache: presized images on disk, read by mapping instead of decoding. Shared by runs, folds and sweeps."""
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import PIL
+from rich.progress import Progress
+
+from polytag.data.array_store import ArrayStore, StoredArrays
+from polytag.data.images import Decoder
+from polytag.data.label_table import LabelTable
+from polytag.data.presize import VERSION, Presize
+from polytag.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# Another version of a decoder may give other pixels.
+LIBRARIES = (cv2.__version__, PIL.__version__)
+SEGMENT = 2048  # images: what is lost at most when the machine fails while a cache is filled
+SAMPLE = 16  # images from which the size on disk is estimated
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def image_keys(paths: Iterable[str], by: str = "stat") -> list[bytes]:
+    """Return a short key of each image file.
+
+    Args:
+        paths: The files.
+        by: `stat`: path, size and time of change; a changed file has another key. `content`: the bytes, so that copies
+            in several places share an entry; reads every file.
+    """
+    if by == "content":
+        with ThreadPoolExecutor(available_cores()) as pool:
+            return list(pool.map(lambda path: _short(Path(path).read_bytes()), paths))
+    stats = ((path, os.stat(path)) for path in paths)
+    return [_short(f"{os.path.abspath(path)}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()) for path, stat in stats]
+
+
+def _short(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
+
+
+@dataclass(frozen=True)
+class ResizeCache:
+    """Presized images on disk, one store for each presize and way of decoding.
+
+    Attributes:
+        folder: Where the stores are.
+        limit_gb: How large the folder may become, in 10^9 bytes.
+        key: What tells one image from another, see `image_keys`.
+    """
+
+    folder: Path
+    limit_gb: float = 20.0
+    key: str = "stat"
+
+    def __post_init__(self) -> None:
+        if self.key not in ("stat", "content"):
+            raise UserError(f"data.cache_key={self.key} is neither stat nor content.")
+
+    def store(self, presize: Presize, decoder: Decoder) -> ArrayStore:
+        """Return the store of a presize and a way of decoding."""
+        settings = _short(repr((VERSION, LIBRARIES, presize, decoder, self.key)).encode()).decode()
+        return ArrayStore(self.folder / f"images_{presize.side}px_{presize.mode}_{settings[:8]}", np.uint8)
+
+    def find(self, table: LabelTable, presize: Presize) -> StoredArrays:
+        """Return the stored images of a table's rows."""
+        return self.store(presize, table.decoder).find(image_keys(table.paths.tolist(), self.key))
+
+    def fill(self, table: LabelTable, presizes: Sequence[Presize], threads: int | None = None) -> None:
+        """Store the images of a table at several presizes; only what is missing is read.
+
+        Args:
+            table: The rows.
+            presizes: What to shrink them to.
+            threads: How many images are decoded at the same time; None for as many as there are cores.
+
+        Raises:
+            UserError: It would not fit into the limit or on the disk; or an image cannot be read. What has been stored
+                before stays.
+        """
+        keys = image_keys(table.paths.tolist(), self.key)
+        self._refuse_too_much(table, {presize: self.find(table, presize).missing for presize in presizes})
+        for presize in presizes:
+            store = self.store(presize, table.decoder)
+            with store.locked():
+                missing = store.find(keys).missing  # another process may have stored some meanwhile
+                missing = missing[np.unique([keys[row] for row in missing], return_index=True)[1]]
+                if len(missing):
+                    start = time.perf_counter()
+                    self._write(store, table, keys, np.sort(missing), presize, threads or available_cores())
+                    took = time.perf_counter() - start
+                    log.info(f"Cached {len(missing):,} images at {presize.side} px in {took:.1f} s: {store.folder}")
+
+    def _write(
+        self,
+        store: ArrayStore,
+        table: LabelTable,
+        keys: Sequence[bytes],
+        rows: npt.NDArray[np.int64],
+        presize: Presize,
+        threads: int,
+    ) -> None:
+        """Read, shrink and store rows, segment by segment, in their order."""
+
+        def read(row: int) -> npt.NDArray[np.uint8]:
+            return table.decoder.read(table.paths[row], presize)
+
+        with Progress(transient=True) as progress, ThreadPoolExecutor(threads) as pool:
+            bar = progress.add_task(f"Caching at {presize.side} px", total=len(rows))
+            for begin in range(0, len(rows), SEGMENT):
+                part = rows[begin : begin + SEGMENT].tolist()
+                with store.writing() as segment:
+                    try:
+                        for row, image in zip(part, pool.map(read, part), strict=True):
+                            segment.append(keys[row], image)
+                            progress.advance(bar)
+                    except BaseException:
+                        pool.shutdown(cancel_futures=True)
+                        raise
+
+    def _refuse_too_much(self, table: LabelTable, missing: dict[Presize, npt.NDArray[np.int64]]) -> None:
+        """Estimate from some images what a filling takes, and refuse it where there is no room for it.
+
+        Raises:
+            UserError: The room that it takes, the room there is, and what to do.
+        """
+        needed = 0.0
+        for presize, rows in missing.items():
+            if len(rows):
+                sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]
+                sizes = [table.decoder.read(table.paths[row], presize).nbytes for row in sample]
+                needed += float(np.mean(sizes)) * len(rows)
+        if not needed:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        used, free = folder_bytes(self.folder), shutil.disk_usage(self.folder).free
+        what = f"The shrunken images of {', '.join(f'{p.side} px' for p in missing)} take about {needed / 1e9:.3g} GB"
+        if needed > free:
+            raise UserError(f"{what}, and the disk of {self.folder} has {free / 1e9:.3g} GB left. data.cache=false")
+        if used + needed > self.limit_gb * 1e9:
+            raise UserError(
+                f"{what}; with the {used / 1e9:.3g} GB that are in {self.folder} that is more than "
+                f"data.cache_gb={self.limit_gb:g}. Raise it, or delete what has not been used for longest "
+                f"(clean-cache keep_gb={max(0.0, self.limit_gb - needed / 1e9):.3g}), or go without: data.cache=false"
+            )
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files below a folder; those that vanish meanwhile do not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(place, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
