@@ -20,9 +20,12 @@ from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Recipe
 
 if TYPE_CHECKING:
+    from polytag.data.mixing import Mixing
     from polytag.data.resize_cache import ResizeCache
+    from polytag.data.transforms import Transforms
     from polytag.inference.views import TTA
     from polytag.models.classifier import Classifier
+    from polytag.models.feature_cache import FeatureCache
     from polytag.models.network import Network
 
 
@@ -90,9 +93,46 @@ def build_cache(config: DictConfig) -> "ResizeCache | None":
     from polytag.data.resize_cache import ResizeCache
 
     options = data_options(config.data)
-    if not options.cache:
-        return None
-    return ResizeCache(Path(config.paths.cache).expanduser().absolute(), options.cache_gb, options.cache_key)
+    return ResizeCache(_cache_folder(config), options.cache_gb, options.cache_key) if options.cache else None
+
+
+def build_feature_cache(config: DictConfig) -> "FeatureCache":
+    """Return the feature cache."""
+    from polytag.models.feature_cache import FeatureCache
+
+    options = data_options(config.data)
+    images = build_cache(config)
+    return FeatureCache(_cache_folder(config), options.cache_gb, images, options.batch_size, options.num_workers)
+
+
+def _cache_folder(config: DictConfig) -> Path:
+    return Path(config.paths.cache).expanduser().absolute()
+
+
+def check_precompute(recipe: Recipe, transforms: "Transforms", mixing: "Mixing") -> None:
+    """Refuse precomputed features where the training would not see the same images each epoch.
+
+    Raises:
+        UserError: What to switch off.
+    """
+    for number, phase in enumerate(recipe.phases):
+        if not phase.precompute:
+            continue
+        own, views = phase.transforms or transforms, (phase.transforms or transforms).views
+        without = "or compute them in each epoch: recipe.precompute=false"
+        if mixing.is_on:
+            raise UserError(f"Features cannot be computed once where images are mixed: mixing=none, {without}")
+        if views == 0:
+            raise UserError(
+                f"Phase {number} sees each image differently in each epoch ({type(own).__name__}), so its features "
+                f"cannot be computed once: transforms=none, or recipe.views=8 with transforms=dihedral transforms.p=0, "
+                f"{without}"
+            )
+        if views != phase.views:
+            raise UserError(
+                f"Phase {number} trains on {views} view{'s' * (views > 1)} of each image ({type(own).__name__}): "
+                f"recipe.views={views} instead of {phase.views}, {without}"
+            )
 
 
 def build_recipe(config: DictConfig) -> Recipe:

@@ -48,11 +48,13 @@ def print_stores(folder: Path, segments: list[StoredSegment]) -> None:
     table = Table(title=f"{folder}: {sum(segment.size for segment in segments) / 1e9:.3g} GB")
     for heading in ("store", "arrays", "GB", "last used"):
         table.add_column(heading, justify="left" if heading == "store" else "right")
-    for store in sorted({segment.index.parent for segment in segments}):
-        own = [segment for segment in segments if segment.index.parent == store]
+    for store in sorted({segment.file.parent for segment in segments}):
+        own = [segment for segment in segments if segment.file.parent == store]
         used = datetime.fromtimestamp(max(segment.used for segment in own))
         size = sum(segment.size for segment in own) / 1e9
-        table.add_row(store.name, f"{sum(segment.arrays for segment in own):,}", f"{size:.3g}", f"{used:%Y-%m-%d %H:%M}")
+        table.add_row(
+            store.name, f"{sum(segment.arrays for segment in own):,}", f"{size:.3g}", f"{used:%Y-%m-%d %H:%M}"
+        )
     Console(soft_wrap=True).print(table)
 
 

@@ -13,8 +13,9 @@ import torch
 from rich.progress import track
 
 from polytag.callbacks.ema import EMA
-from polytag.data.datamodule import DataModule, Loader, default_workers, evaluation_loader, train_loader
+from polytag.data.datamodule import DataModule
 from polytag.data.dataset import Batch, EvaluationSampler, TrainSampler
+from polytag.data.loaders import Loader, default_workers, evaluation_loader, train_loader
 from polytag.errors import UserError
 from polytag.models.classifier import Classifier
 from polytag.models.layer_groups import layer_groups
@@ -115,9 +116,7 @@ def measure(
     workers = default_workers() if data.num_workers is None else data.num_workers
     # Loaded here even if workers will do it: how long they take together follows from how long one takes.
     train = train_loader(data.train_table, data.transforms, phase, batch_size, 0, data.seed, cache=data.cache)
-    validation = evaluation_loader(
-        data.val_table, data.transforms, phase.image_size, batch_size, 0, cache=data.cache
-    )
+    validation = evaluation_loader(data.val_table, data.transforms, phase.image_size, batch_size, 0, cache=data.cache)
     optimizer, scaler = classifier.configure_optimizers(), compute.scaler()
 
     def step(batch: Batch) -> None:

@@ -14,8 +14,6 @@ from polytag.errors import UserError
 from polytag.schedule.lr_suggestions import Numbers, check_rule, judged_part, rising_rates, suggest_rates
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from polytag.data.label_table import LabelTable
     from polytag.schedule.range_test import Sweep
     from polytag.schedule.recipe import Phase
@@ -192,13 +190,14 @@ def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Pha
     """
     from polytag import build
     from polytag.build_trainer import build_compute
-    from polytag.data.datamodule import train_loader
     from polytag.data.label_table import TRAIN
+    from polytag.data.loaders import train_loader
     from polytag.schedule.range_test import endless, random_state_kept, range_test
+    from polytag.tracking.console import progress_bar
 
     compute = build_compute(config.trainer)
     recipe = build.build_recipe(config)
-    with random_state_kept(compute.device), _progress() as progress:
+    with random_state_kept(compute.device), progress_bar() as progress:
         classifier = build.build_classifier(config, table, recipe)
         build.check_groups(classifier.network, recipe)
         build.check_image_sizes(classifier.network, recipe)
@@ -215,14 +214,6 @@ def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Pha
         batches = endless(loader, recipe.starts[test.phase])
         sweep = range_test(classifier, phase, batches, rates, compute, config.seed)
         return sweep, classifier.network.weights_report
-
-
-def _progress() -> "Progress":
-    from rich.progress import Progress
-
-    from polytag.tracking.console import console
-
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def print_suggestions(found: Found, test: RangeTest) -> None:

@@ -92,6 +92,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     if resume_from is not None:
         refuse_other_network(resume_from, classifier)
     build.check_image_sizes(classifier.network, recipe)
+    build.check_precompute(recipe, build.build(config.transforms), build.build(config.mixing))
     build.check_tta(config, classifier.network, recipe)
     log.info(f"Weights: {classifier.network.weights_report}")
     datamodule = DataModule(
@@ -102,6 +103,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         config.data.num_workers,
         config.seed,
         build.build_cache(config),
+        build.build_feature_cache(config),
     )
     trainer = build_trainer(config, folder, recipe, classifier.network)
     if config.dry_run:

@@ -66,7 +66,7 @@ def averaged_run(csv_data, tmp_path_factory):
 
 def test_val_scores_the_average_and_val_raw_the_weights_in_training(averaged_run):
     from polytag.data.csv import read_csv
-    from polytag.data.datamodule import evaluation_loader
+    from polytag.data.loaders import evaluation_loader
     from polytag.inference.loaded_run import read_checkpoint
     from polytag.inference.predictor import predict_probabilities
     from polytag.models.classifier import network_weights

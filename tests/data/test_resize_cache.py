@@ -13,11 +13,11 @@ import pytest
 from fake.images import write_image
 from PIL import Image
 
-from polytag.data.array_store import ArrayStore
-from polytag.data.datamodule import evaluation_loader
+from polytag.data.array_store import ArrayStore, folder_bytes
 from polytag.data.label_table import make_table
+from polytag.data.loaders import evaluation_loader
 from polytag.data.presize import Presize
-from polytag.data.resize_cache import ResizeCache, folder_bytes
+from polytag.data.resize_cache import ResizeCache
 from polytag.data.transforms import Plain
 from polytag.errors import UserError
 
@@ -166,7 +166,7 @@ def test_keys_by_content_are_shared_by_copies(tmp_path, table):
     shutil.copytree(tmp_path / "images", tmp_path / "moved")
     moved = make_images(tmp_path / "moved", 10)
     assert not len(cache.find(moved, SMALL).missing)
-    with pytest.raises(UserError, match="data.cache_key=name is neither stat nor content"):
+    with pytest.raises(UserError, match=r"data\.cache_key=name is neither stat nor content"):
         ResizeCache(tmp_path, key="name")
 
 
@@ -181,7 +181,10 @@ def test_a_broken_image_is_named_and_the_images_before_it_stay(table, cache):
     Path(table.paths[6]).write_bytes(b"no image")
     with pytest.raises(UserError, match=r"6\.jpg cannot be read"):
         cache.fill(table, [SMALL])
-    assert cache.find(table, SMALL).missing.tolist() in ([6, 7, 8, 9], list(range(10)))  # the estimate may meet it first
+    assert cache.find(table, SMALL).missing.tolist() in (
+        [6, 7, 8, 9],
+        list(range(10)),
+    )  # the estimate may meet it first
 
 
 def _fill(images: Path, folder: Path) -> None:

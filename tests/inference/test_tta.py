@@ -9,8 +9,8 @@ from fake.images import write_image
 from torch import nn
 
 from polytag import load_run
-from polytag.data.datamodule import evaluation_loader
 from polytag.data.label_table import make_table
+from polytag.data.loaders import evaluation_loader
 from polytag.data.transforms import Augmentation, Plain, SideOn
 from polytag.errors import UserError
 from polytag.inference.predictor import predict_probabilities
@@ -166,7 +166,7 @@ class Filled(Augmentation):
         return self.image
 
 
-class Brightens:
+class Brightens(Plain):
     """Plain images are black, training images white."""
 
     def train(self, size):

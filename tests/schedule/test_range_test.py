@@ -14,8 +14,8 @@ from torch import nn
 
 from polytag import build
 from polytag.commands import conf_dir
-from polytag.data.datamodule import train_loader
 from polytag.data.label_table import TRAIN
+from polytag.data.loaders import train_loader
 from polytag.errors import UserError
 from polytag.schedule.curves import OneCycle
 from polytag.schedule.range_test import Compute, endless, group_rates, random_state_kept, range_test
@@ -46,7 +46,7 @@ def classifier(config, table):
 
 @pytest.fixture
 def loader(config, table):
-    return train_loader(table.part(TRAIN), build.build(config.transforms), 32, 4, 0, seed=0)
+    return train_loader(table.part(TRAIN), build.build(config.transforms), UNFROZEN, 4, 0, seed=0)
 
 
 def facts_of(classifier):

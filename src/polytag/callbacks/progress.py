@@ -54,7 +54,7 @@ class EpochLines(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the images; after the last batch stop the clock."""
-        self._images += len(batch.images) * trainer.world_size
+        self._images += len(batch.targets) * trainer.world_size
         if batch_idx + 1 == trainer.num_training_batches:
             self._seconds = time.perf_counter() - self._start
 

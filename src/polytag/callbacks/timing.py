@@ -35,7 +35,7 @@ class Timing(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the images and the seconds since the batch before."""
-        self.images += len(batch.images) * trainer.world_size
+        self.images += len(batch.targets) * trainer.world_size
         if batch_idx + 1 == trainer.num_training_batches and torch.cuda.is_available():
             torch.cuda.synchronize()
         now = time.perf_counter()

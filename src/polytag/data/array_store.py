@@ -7,6 +7,7 @@ middle of a writing leaves a file that the next writer deletes. One process writ
 
 import logging
 import os
+import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
+
+from polytag.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -192,9 +195,9 @@ class StoredArrays:
 
 
 class StoredSegment(NamedTuple):
-    """A segment as a whole: its index file, how many arrays and bytes it has, and when it was last used (Unix time)."""
+    """A segment as a whole: its index file, how many arrays and bytes it has, when it was last used (Unix time)."""
 
-    index: Path
+    file: Path
     arrays: int
     size: int
     used: float
@@ -216,9 +219,47 @@ def list_segments(folder: Path) -> list[StoredSegment]:
 
 def delete_segment(segment: StoredSegment) -> None:
     """Delete a segment. Whoever has it mapped can go on reading."""
-    segment.index.unlink(missing_ok=True)
-    _arrays_of(segment.index).unlink(missing_ok=True)
+    segment.file.unlink(missing_ok=True)
+    _arrays_of(segment.file).unlink(missing_ok=True)
 
 
 def _arrays_of(index: Path) -> Path:
     return index.with_name(index.name.removesuffix(INDEX) + ARRAYS)
+
+
+def require_room(folder: Path, needed: float, limit_gb: float, what: str, otherwise: str) -> None:
+    """Refuse to write more below a folder than its limit or the disk allows.
+
+    Args:
+        folder: The cache.
+        needed: Bytes to be written.
+        limit_gb: How large the folder may become, in 10^9 bytes.
+        what: What is to be written, for people.
+        otherwise: How to go on without it.
+
+    Raises:
+        UserError: The room that it takes, the room there is, and what to do.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    used, free = folder_bytes(folder), shutil.disk_usage(folder).free
+    take = f"{what} take about {needed / 1e9:.3g} GB"
+    if needed > free:
+        raise UserError(f"{take}, and the disk of {folder} has {free / 1e9:.3g} GB left. To go without: {otherwise}")
+    if used + needed > limit_gb * 1e9:
+        raise UserError(
+            f"{take}; with the {used / 1e9:.3g} GB that are in {folder} that is more than data.cache_gb={limit_gb:g}. "
+            f"Raise it, or delete what has not been used for longest (clean-cache "
+            f"keep_gb={max(0.0, limit_gb - needed / 1e9):.3g}), or go without: {otherwise}"
+        )
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files below a folder; those that vanish meanwhile do not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(place, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total

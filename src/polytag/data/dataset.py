@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from polytag.data.array_store import StoredArrays
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import Presize
-from polytag.data.transforms import Augmentation
+from polytag.data.transforms import Augmentation, symmetry_of
+from polytag.errors import UserError
 
 
 class SampleKey(NamedTuple):
@@ -35,6 +37,14 @@ class Batch(NamedTuple):
     images: torch.Tensor  # (B, 3, H, W) uint8, channels last in memory
     targets: torch.Tensor  # (B, L) uint8
     rows: torch.Tensor  # (B,) int64, row numbers in the table of this split
+
+
+class FeatureBatch(NamedTuple):
+    """What reaches the device where the features of the images have been computed before."""
+
+    features: torch.Tensor  # (B, ...) float32, what the head takes
+    targets: torch.Tensor  # (B, L) uint8
+    rows: torch.Tensor  # (B,) int64
 
 
 class ImageDataset(Dataset[Sample]):
@@ -77,6 +87,41 @@ class ImageDataset(Dataset[Sample]):
         return Sample(
             torch.from_numpy(self.augmentation(image, seeds)), torch.from_numpy(self.table.targets[key.row]), key.row
         )
+
+
+class FeatureDataset(Dataset[FeatureBatch]):
+    """A label table as a map from sample keys to features; a batch at a time, because each takes microseconds.
+
+    Args:
+        table: The rows of one split.
+        features: ``(V, ...)`` float32 of each row, for each of V views.
+        seed: The run's seed, for the choice among the views; None for the first.
+    """
+
+    def __init__(self, table: LabelTable, features: StoredArrays, seed: int | None = None) -> None:
+        assert not len(features.missing), features.missing
+        self.table, self.features, self.seed = table, features, seed
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> FeatureBatch:
+        """Return the samples of some keys; torch's loader looks for this name."""
+        rows = [key.row for key in keys]
+        return FeatureBatch(
+            torch.from_numpy(np.stack([self._one(key) for key in keys])),
+            torch.from_numpy(self.table.targets[rows]),
+            torch.tensor(rows),
+        )
+
+    def _one(self, key: SampleKey) -> npt.NDArray[np.float32]:
+        views = self.features.read(key.row)
+        if views is None:
+            raise UserError("The features of the images were deleted while the training ran: start it again.")
+        one: npt.NDArray[np.float32] = views[
+            0 if self.seed is None or len(views) == 1 else symmetry_of((self.seed, *key))
+        ]
+        return one
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import PIL
-from rich.progress import Progress
 
-from polytag.data.array_store import ArrayStore, StoredArrays
+from polytag.data.array_store import ArrayStore, StoredArrays, require_room
 from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import VERSION, Presize
 from polytag.errors import UserError
+from polytag.tracking.console import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class ResizeCache:
         def read(row: int) -> npt.NDArray[np.uint8]:
             return table.decoder.read(table.paths[row], presize)
 
-        with Progress(transient=True) as progress, ThreadPoolExecutor(threads) as pool:
+        with progress_bar() as progress, ThreadPoolExecutor(threads) as pool:
             bar = progress.add_task(f"Caching at {presize.side} px", total=len(rows))
             for begin in range(0, len(rows), SEGMENT):
                 part = rows[begin : begin + SEGMENT].tolist()
@@ -145,28 +144,6 @@ class ResizeCache:
                 sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]
                 sizes = [table.decoder.read(table.paths[row], presize).nbytes for row in sample]
                 needed += float(np.mean(sizes)) * len(rows)
-        if not needed:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        used, free = folder_bytes(self.folder), shutil.disk_usage(self.folder).free
-        what = f"The shrunken images of {', '.join(f'{p.side} px' for p in missing)} take about {needed / 1e9:.3g} GB"
-        if needed > free:
-            raise UserError(f"{what}, and the disk of {self.folder} has {free / 1e9:.3g} GB left. data.cache=false")
-        if used + needed > self.limit_gb * 1e9:
-            raise UserError(
-                f"{what}; with the {used / 1e9:.3g} GB that are in {self.folder} that is more than "
-                f"data.cache_gb={self.limit_gb:g}. Raise it, or delete what has not been used for longest "
-                f"(clean-cache keep_gb={max(0.0, self.limit_gb - needed / 1e9):.3g}), or go without: data.cache=false"
-            )
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the size of all files below a folder; those that vanish meanwhile do not count."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.stat(os.path.join(place, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total
+        if needed:
+            what = f"The shrunken images of {', '.join(f'{presize.side} px' for presize in missing)}"
+            require_room(self.folder, needed, self.limit_gb, what, "data.cache=false")

@@ -38,6 +38,21 @@ class Augmentation:
         return np.ascontiguousarray(self._compose(image=image)["image"])
 
 
+class OneOfEight(Augmentation):
+    """Fixed transforms, and then one of the 8 symmetries of the square, by the key."""
+
+    def __call__(self, image: Image, key: Sequence[int] | None = None) -> Image:
+        """Return the image, turned and mirrored as its key says."""
+        view = symmetry_of(key or ())
+        turned = np.rot90(super().__call__(image), view // 2)
+        return np.ascontiguousarray(turned[:, ::-1] if view % 2 else turned)
+
+
+def symmetry_of(key: Sequence[int]) -> int:
+    """Return which symmetry a key draws: twice the quarter turns anticlockwise, plus 1 where it is mirrored then."""
+    return int(np.random.default_rng(key).integers(8))
+
+
 class Transforms(Protocol):
     """What the datamodule needs of a transform group."""
 
@@ -49,6 +64,10 @@ class Transforms(Protocol):
 
     def presized(self, size: int) -> Presize | None:
         """Return what images are shrunk to before either of them; None where they stay as they are."""
+
+    @property
+    def views(self) -> int:
+        """How many views of an image training sees: 1, the 8 of `symmetry_of`, or 0 for more than can be listed."""
 
 
 def resized(mode: str, size: int) -> list[A.BasicTransform]:
@@ -98,6 +117,11 @@ class Plain:
         """Return what images are shrunk to first."""
         return None if self.presize is None else Presize(int(size * self.presize), self.resize)
 
+    @property
+    def views(self) -> int:
+        """The plain one."""
+        return 1
+
 
 @dataclass(frozen=True)
 class Dihedral(Plain):
@@ -108,7 +132,7 @@ class Dihedral(Plain):
         zoom: Largest magnification.
         brightness: Largest relative change of brightness.
         contrast: Largest relative change of contrast.
-        p: Probability of the rotation with zoom, and of the change of light.
+        p: Probability of the rotation with zoom, and of the change of light; with 0 the symmetries alone are left.
     """
 
     rotate: float = 10.0
@@ -119,6 +143,8 @@ class Dihedral(Plain):
 
     def train(self, size: int) -> Augmentation:
         """Return resize, symmetry, rotation with zoom, light."""
+        if self.p == 0:
+            return OneOfEight(resized(self.resize, size))
         return Augmentation(
             [
                 *resized(self.resize, size),
@@ -132,6 +158,11 @@ class Dihedral(Plain):
                 A.RandomBrightnessContrast(self.brightness, self.contrast, p=self.p),
             ]
         )
+
+    @property
+    def views(self) -> int:
+        """The symmetries, where there is nothing else."""
+        return 8 if self.p == 0 else 0
 
 
 @dataclass(frozen=True)
@@ -169,3 +200,8 @@ class SideOn(Plain):
                 A.ColorJitter(around_one, around_one, around_one, (-self.hue, self.hue), p=self.p),
             ]
         )
+
+    @property
+    def views(self) -> int:
+        """No two crops are alike."""
+        return 0

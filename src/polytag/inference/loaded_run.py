@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 
 from polytag import build
 from polytag.data import presize as preprocessing
-from polytag.data.datamodule import evaluation_loader
 from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
+from polytag.data.loaders import evaluation_loader
 from polytag.data.resize_cache import ResizeCache
 from polytag.data.transforms import Transforms
 from polytag.errors import UserError, first_few

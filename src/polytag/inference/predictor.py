@@ -6,12 +6,12 @@ from contextlib import nullcontext
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.progress import track
 from torch import nn
 
-from polytag.data.datamodule import Loader
+from polytag.data.loaders import Loader
 from polytag.errors import UserError
 from polytag.inference.views import PLAIN, View
+from polytag.tracking.console import progress_bar
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -58,8 +58,8 @@ def predict_probabilities(
     network = network.to(device).eval()
     low = torch.bfloat16 if precision.startswith("bf16") else torch.float16 if precision.startswith("16") else None
     autocast = torch.autocast(device.type, dtype=low) if low is not None else nullcontext()
-    batches = track(loader, title, total=len(loader), transient=True) if title else loader
-    with torch.inference_mode(), autocast:
+    with progress_bar() as progress, torch.inference_mode(), autocast:
+        batches = progress.track(loader, description=title, total=len(loader)) if title else loader
         parts = [_add_up(network, batch.images.to(device, non_blocking=True), views) for batch in batches]
     return torch.cat(parts).numpy()
 

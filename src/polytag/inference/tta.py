@@ -178,6 +178,10 @@ class _Drawn:
     def presized(self, size: int) -> Presize | None:
         return self.transforms.presized(size)
 
+    @property
+    def views(self) -> int:
+        return 1
+
 
 class _ByImage(Augmentation):
     """Random transforms whose draws follow from seeds and the image's pixels.

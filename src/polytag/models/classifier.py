@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from polytag.data.dataset import Batch
+from polytag.data.dataset import Batch, FeatureBatch
 from polytag.data.mixing import Mixing
 from polytag.metrics.evaluation import Evaluation
 from polytag.metrics.scores import Score, score_all
@@ -36,7 +36,7 @@ class Outputs(Metric):
         for name in ("logits", "targets", "rows"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
-    def update(self, logits: torch.Tensor, batch: Batch) -> None:
+    def update(self, logits: torch.Tensor, batch: Batch | FeatureBatch) -> None:
         """Add a batch."""
         self.logits.append(logits.detach().float())
         self.targets.append(batch.targets)
@@ -110,19 +110,27 @@ class Classifier(pl.LightningModule):
         logits: torch.Tensor = self.network(images)
         return logits
 
-    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: Batch | FeatureBatch, batch_idx: int) -> torch.Tensor:
         """Return the loss of a batch."""
-        images, targets = self.mixing(batch.images, batch.targets.float())
-        logits = self(images)
+        targets = batch.targets.float()
+        if isinstance(batch, FeatureBatch):
+            logits = self.network.classify(batch.features)
+        else:
+            images, targets = self.mixing(batch.images, targets)
+            logits = self(images)
         if not self.mixing.is_on:  # of a mixed image nobody can say what its labels are
             self.train_outputs.update(logits, batch)
         loss = self.criterion(logits, targets)
-        self.train_loss.update(loss.detach(), weight=len(batch.images))
+        self.train_loss.update(loss.detach(), weight=len(batch.targets))
         self.log("loss", loss.detach(), prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch | FeatureBatch, batch_idx: int) -> None:
         """Collect the outputs of a batch, with an average of the weights from both."""
+        if isinstance(batch, FeatureBatch):
+            assert self.average is None, "an average has features of its own"
+            self.val_outputs.update(self.network.classify(batch.features), batch)
+            return
         logits = self(batch.images)
         if self.average is None:
             self.val_outputs.update(logits, batch)

@@ -70,8 +70,7 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map ``(B, 3, H, W)`` images, uint8 or floats from 0 to 255, to ``(B, L)`` logits."""
-        logits: Tensor = self.head(self.head_inputs(self.features(images)))
-        return logits
+        return self.classify(self.head_inputs(self.features(images)))
 
     def features(self, images: Tensor) -> Tensor:
         """Return the backbone's features before pooling: a map of channels, or tokens, as the timm model has them.
@@ -90,6 +89,11 @@ class Network(nn.Module):
         """Turn features into what the head takes: ``(B, C)`` pooled ones, or a ``(B, C, H, W)`` map."""
         shape = map_features if self.takes == "map" else pool_features
         return shape(self.backbone, features)
+
+    def classify(self, inputs: Tensor) -> Tensor:
+        """Map what `head_inputs` returned to ``(B, L)`` logits."""
+        logits: Tensor = self.head(inputs.to(self.mean.dtype))
+        return logits
 
 
 def compile_network(network: Network) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polytag.data.datamodule import Loader
 from polytag.data.dataset import Batch, TrainSampler
+from polytag.data.loaders import Loader
 from polytag.errors import UserError
 from polytag.models.classifier import Classifier
 from polytag.models.layer_groups import layer_groups

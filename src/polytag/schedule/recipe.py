@@ -44,6 +44,9 @@ class Phase:
         groups: Names of the layer groups, from the input to the head.
         batch_size: Images a step and process; None for the run's.
         transforms: Transform group of the training images; None for the run's.
+        precompute: Whether the frozen part of the network runs only once over the images, and the head trains on what
+            it gave. All groups but the head must be frozen.
+        views: How many views of each training image are computed then: 1, or the 8 symmetries of a square.
     """
 
     image_size: int
@@ -55,6 +58,8 @@ class Phase:
     groups: tuple[str, ...] = GROUPS
     batch_size: int | None = None
     transforms: Any = None
+    precompute: bool = False
+    views: int = 1
 
     def __post_init__(self) -> None:
         if not self.group_lr_div:
@@ -75,6 +80,10 @@ class Phase:
             raise UserError("recipe: a phase in which every layer group is frozen trains nothing.")
         if self.batch_size is not None and self.batch_size < 1:
             raise UserError(f"recipe: a phase's batch_size must be 1 or more, not {self.batch_size}.")
+        if self.precompute and not self.trains_head_only:
+            raise UserError(f"recipe.precompute=true needs all groups but {self.groups[-1]} frozen: {self.describe()}.")
+        if self.views not in (1, 8):
+            raise UserError(f"recipe.views={self.views} is neither 1 nor 8 (the symmetries of a square).")
 
     def group_lrs(self, position: float) -> dict[str, float]:
         """Return each group's learning rate at a position inside this phase, in epochs; 0 for frozen groups."""
@@ -89,9 +98,15 @@ class Phase:
         return self.curve.momentum(position, self.epochs)
 
     @property
+    def trains_head_only(self) -> bool:
+        """Whether all groups but the last one are frozen."""
+        return set(self.frozen) == set(self.groups[:-1])
+
+    @property
     def trained(self) -> str:
         """A few words for people about what trains."""
-        return f"{join_names(self.frozen)} frozen" if self.frozen else "all groups"
+        once = ", features computed once" if self.precompute else ""
+        return f"{join_names(self.frozen)} frozen{once}" if self.frozen else "all groups"
 
     def describe(self) -> str:
         """Return one line for people: size, epochs, what is frozen."""
@@ -163,6 +178,19 @@ class Recipe:
         """Return the momentum at a position of the training; None where the optimizer keeps its own."""
         index = self.index_at(math.floor(position))
         return self.phases[index].momentum(position - self.starts[index])
+
+    def precomputed(self, precompute: bool, views: int) -> "Recipe":
+        """Return the recipe with the phases precomputed in which only the head trains.
+
+        Raises:
+            UserError: There is no such phase, or `views` is impossible.
+        """
+        if not precompute:
+            return self
+        if not any(phase.trains_head_only for phase in self.phases):
+            raise UserError("recipe.precompute=true: there is no phase in which only the head trains. Leave it out.")
+        phases = (replace(p, precompute=True, views=views) if p.trains_head_only else p for p in self.phases)
+        return Recipe(tuple(phases))
 
     def shortened(self, max_epochs_per_phase: int | None) -> "Recipe":
         """Return the recipe with each phase cut to a number of epochs; its curve then spans the shorter phase.

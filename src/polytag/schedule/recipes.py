@@ -26,6 +26,8 @@ def freeze_unfreeze(
     stage_lr_div: float | Sequence[float] = 1,
     batch_sizes: int | Sequence[int] | None = None,
     groups: int = 3,
+    precompute: bool = False,
+    views: int = 1,
 ) -> Recipe:
     """Run all stages at each image size in turn: the classic staged fine-tuning.
 
@@ -41,6 +43,8 @@ def freeze_unfreeze(
         stage_lr_div: What divides `lr` in each stage.
         batch_sizes: Images a step, one number an image size; the run's where not given.
         groups: Number of layer groups.
+        precompute: Whether phases in which only the head trains compute the features of the images once; see `Phase`.
+        views: Of each training image, then.
 
     Raises:
         UserError: An unknown stage, or lists of different lengths.
@@ -54,14 +58,13 @@ def freeze_unfreeze(
     stage_epochs = one_each("epochs", phase_epochs(curve, epochs), stages, "stage")
     lrs = stage_lrs(lr, stage_lr_div, stages)
     batches = one_each("batch_sizes", batch_sizes, image_sizes, "image size")
-    return Recipe(
-        tuple(
-            Phase(size, count, peak, curve, names[:-1] if stage == "frozen" else (), divisors, names, batch)
-            for size, batch in zip(image_sizes, batches, strict=True)
-            for stage, count, peak in zip(stages, stage_epochs, lrs, strict=True)
-            if count
-        )
+    phases = (
+        Phase(size, count, peak, curve, names[:-1] if stage == "frozen" else (), divisors, names, batch)
+        for size, batch in zip(image_sizes, batches, strict=True)
+        for stage, count, peak in zip(stages, stage_epochs, lrs, strict=True)
+        if count
     )
+    return Recipe(tuple(phases)).precomputed(precompute, views)
 
 
 def fine_tune(
@@ -74,6 +77,8 @@ def fine_tune(
     pct_start: float = 0.3,
     div: float = 5.0,
     groups: int = 3,
+    precompute: bool = False,
+    views: int = 1,
 ) -> Recipe:
     """Train the head, then everything at half the rate: the arithmetic of fastai v2's `Learner.fine_tune`.
 
@@ -89,6 +94,8 @@ def fine_tune(
         pct_start: Share of the second stage in which its rates rise.
         div: The second stage starts at its peak rates divided by this.
         groups: Number of layer groups.
+        precompute: Whether phases in which only the head trains compute the features of the images once; see `Phase`.
+        views: Of each training image, then.
 
     Raises:
         UserError: An lr_mult that is not above 0.
@@ -99,9 +106,9 @@ def fine_tune(
     spread = tuple(lr_mult ** (1 - i / (groups - 1)) for i in range(groups))
     unfrozen = Phase(image_size, epochs, lr / 2, OneCycle(pct_start=pct_start, div=div), (), spread, names)
     if not freeze_epochs:
-        return Recipe((unfrozen,))
+        return Recipe((unfrozen,)).precomputed(precompute, views)
     frozen = Phase(image_size, freeze_epochs, lr, OneCycle(pct_start=0.99), names[:-1], spread, names)
-    return Recipe((frozen, unfrozen))
+    return Recipe((frozen, unfrozen)).precomputed(precompute, views)
 
 
 def gradual_unfreezing(
@@ -114,6 +121,8 @@ def gradual_unfreezing(
     group_lr_decay: float | None = None,
     stage_lr_div: float | Sequence[float] = 1,
     groups: int = 3,
+    precompute: bool = False,
+    views: int = 1,
 ) -> Recipe:
     """Train the head, then one more layer group in each stage, the deepest first (Howard & Ruder 2018, ULMFiT).
 
@@ -126,19 +135,20 @@ def gradual_unfreezing(
         group_lr_decay: Instead of it, see `recipe_arguments.group_divisors`.
         stage_lr_div: What divides `lr` in each stage.
         groups: Number of layer groups.
+        precompute: Whether phases in which only the head trains compute the features of the images once; see `Phase`.
+        views: Of each training image, then.
     """
     names = group_names(groups)
     divisors = group_divisors(groups, group_lr_div, group_lr_decay)
     stages = [f"{name} thaws" for name in reversed(names)]
     stage_epochs = one_each("epochs", phase_epochs(curve, epochs), stages, "stage")
     lrs = stage_lrs(lr, stage_lr_div, stages)
-    return Recipe(
-        tuple(
-            Phase(image_size, count, peak, curve, names[: groups - 1 - stage], divisors, names)
-            for stage, (count, peak) in enumerate(zip(stage_epochs, lrs, strict=True))
-            if count
-        )
+    phases = (
+        Phase(image_size, count, peak, curve, names[: groups - 1 - stage], divisors, names)
+        for stage, (count, peak) in enumerate(zip(stage_epochs, lrs, strict=True))
+        if count
     )
+    return Recipe(tuple(phases)).precomputed(precompute, views)
 
 
 def one_stage(
@@ -156,10 +166,20 @@ def one_stage(
     return Recipe((Phase(image_size, phase_epochs(curve, epochs), lr, curve, (), divisors, group_names(groups)),))
 
 
-def linear_probe(image_size: int, lr: float, curve: Curve, epochs: int | None = None, *, groups: int = 3) -> Recipe:
+def linear_probe(
+    image_size: int,
+    lr: float,
+    curve: Curve,
+    epochs: int | None = None,
+    *,
+    groups: int = 3,
+    precompute: bool = True,
+    views: int = 1,
+) -> Recipe:
     """Train the head alone on the frozen backbone: what the pretrained features are worth."""
     names = group_names(groups)
-    return Recipe((Phase(image_size, phase_epochs(curve, epochs), lr, curve, names[:-1], groups=names),))
+    phase = Phase(image_size, phase_epochs(curve, epochs), lr, curve, names[:-1], groups=names)
+    return Recipe((phase,)).precomputed(precompute, views)
 
 
 def free_phases(
@@ -170,6 +190,8 @@ def free_phases(
     group_lr_div: Sequence[float] | None = None,
     group_lr_decay: float | None = None,
     groups: int = 3,
+    precompute: bool = False,
+    views: int = 1,
 ) -> Recipe:
     """Take phases written out one by one.
 
@@ -180,6 +202,8 @@ def free_phases(
         group_lr_div: What divides the rate for each layer group, likewise.
         group_lr_decay: Instead of it, see `recipe_arguments.group_divisors`.
         groups: Number of layer groups.
+        precompute: Whether those in which only the head trains compute the features of the images once; see `Phase`.
+        views: Of each training image, then.
 
     Raises:
         UserError: An unknown or missing field, naming the phase.
@@ -190,7 +214,7 @@ def free_phases(
     for number, phase in enumerate(phases):
         given = {key: value for key, value in phase.items() if value is not None}  # null leaves it to the recipe
         built.append(_free_phase(f"recipe.phases[{number}]", own | given, names))
-    return Recipe(tuple(built))
+    return Recipe(tuple(built)).precomputed(precompute, views)
 
 
 def _free_phase(path: str, given: dict[str, Any], names: tuple[str, ...]) -> Phase:

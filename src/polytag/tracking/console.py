@@ -7,6 +7,7 @@ import yaml
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
@@ -22,6 +23,11 @@ console = Console(soft_wrap=True)
 
 MAX_GROUP_COLUMNS = 6
 WORDS = ("frozen", "curve", "transforms")  # columns that hold no numbers
+
+
+def progress_bar() -> Progress:
+    """Return a bar that vanishes when its work is done, and is not shown where there is no terminal."""
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def print_config(config: DictConfig) -> None:
