@@ -128,7 +128,15 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
             ("recipe.batch_sizes=[5,4]", "model.layer_groups=5", "recipe.group_lr_decay=0.5"), marks=pytest.mark.slow
         ),
     ],
-    ids=["workers", "accumulation", "mixing, SGD, cycles", "bf16", "no EMA, epochs only", "features", "batch sizes, groups"],
+    ids=[
+        "workers",
+        "accumulation",
+        "mixing, SGD, cycles",
+        "bf16",
+        "no EMA, epochs only",
+        "features",
+        "batch sizes, groups",
+    ],
 )
 def test_and_so_with_every_option_that_has_a_state(call, csv_data, tmp_path, monkeypatch, whole_runs, options):
     whole = whole_runs(call, csv_data, *options)

@@ -299,17 +299,3 @@ def test_a_rate_asked_for_as_auto_is_found_once_and_written_down(call, csv_data,
     assert by_hand.code == 0, by_hand.err
     assert (tmp_path / "by_hand/metrics.csv").read_text() == (run / "metrics.csv").read_text()
     assert "is finished" in call("train", *arguments).out  # auto is the number that was found
-
-
-def test_processes_that_start_beside_the_first_wait_for_its_settings(tmp_path, monkeypatch):
-    from pytorch_lightning.utilities.rank_zero import rank_zero_only
-
-    from polytag import train
-
-    folder = RunFolder(tmp_path)
-    assert not train.wait_for_first_rank(folder)
-    naps = []
-    monkeypatch.setattr(rank_zero_only, "rank", 1)
-    monkeypatch.setattr(train.time, "sleep", lambda seconds: (naps.append(seconds), folder.config_file.touch()))
-    assert train.wait_for_first_rank(folder)
-    assert len(naps) == 1

@@ -68,6 +68,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     from polytag.data.statistics import describe
     from polytag.dry_run import dry_run
     from polytag.resume import checkpoint_to_resume, refuse_other_data, refuse_other_network
+    from polytag.settle import settle
     from polytag.tracking import console
     from polytag.tracking.loggers import recorded
     from polytag.tracking.recipe_plot import plot_recipe
@@ -85,7 +86,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         log.info(f"largest difference of a label's share between val and train+val: {label_shift(table).max():.4f}")
     if resume_from is not None:
         refuse_other_data(resume_from, table, config.allow_changes)
-    settle_lr(config, table, folder)
+    settle(config, table, folder)
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, table, recipe)
     build.check_groups(classifier.network, recipe)
@@ -121,28 +122,6 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
             fit(trainer, classifier, datamodule, resume_from)
         if trainer.is_global_zero:
             finish(config, folder, table, classifier, recipe, start)
-
-
-def settle_lr(config: DictConfig, table: "LabelTable", folder: "RunFolder") -> None:
-    """Replace `recipe.lr=auto` by a number: that of the run's first start, else what a range test finds now."""
-    from polytag.find_lr import found_lr
-
-    if config.recipe.get("lr") != "auto":
-        return
-    if config.dry_run or not wait_for_first_rank(folder):
-        config.recipe.lr = found_lr(config, table, folder.path)
-        return
-    config.recipe.lr = folder.read_config().recipe.lr
-
-
-def wait_for_first_rank(folder: "RunFolder") -> bool:
-    """Whether a run's settled config is there. Processes other than the first wait for the first one to write it."""
-    from lightning_fabric.utilities.rank_zero import rank_zero_only
-
-    rank = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning sets it on the function
-    while not folder.config_file.exists() and rank:
-        time.sleep(1.0)
-    return folder.config_file.exists()
 
 
 def fit(

@@ -1,5 +1,7 @@
 """The datamodule: loaders for the phase that the training is in."""
 
+import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +17,8 @@ from polytag.data.resize_cache import ResizeCache
 from polytag.data.transforms import Transforms
 from polytag.errors import UserError
 from polytag.schedule.recipe import Phase, Recipe
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from polytag.models.feature_cache import FeatureCache
@@ -70,7 +74,11 @@ class DataModule(pl.LightningDataModule):
         presizes = [self.transforms.presized(size) for size in recipe.image_sizes]
         wanted = [presize for presize in dict.fromkeys(presizes) if presize is not None]
         if self.cache is not None:
-            self.cache.fill(self._table, wanted)
+            start = time.perf_counter()
+            written = self.cache.fill(self._table, wanted)
+            if counts := [f"{count:,} at {presize.side} px" for presize, count in written.items() if count]:
+                took = time.perf_counter() - start
+                log.info(f"Cached shrunken images, {', '.join(counts)}, in {took:.1f} s: {self.cache.folder}")
 
     def train_dataloader(self) -> Loader:
         """Return the training loader: the same object while nothing changes, so that its workers live on."""

@@ -1,9 +1,7 @@
 """The resize cache: presized images on disk, read by mapping instead of decoding. Shared by runs, folds and sweeps."""
 
 import hashlib
-import logging
 import os
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +18,6 @@ from polytag.data.label_table import LabelTable
 from polytag.data.presize import VERSION, Presize
 from polytag.errors import UserError
 from polytag.tracking.console import progress_bar
-
-log = logging.getLogger(__name__)
 
 # Another version of a decoder may give other pixels.
 LIBRARIES = (cv2.__version__, PIL.__version__)
@@ -80,8 +76,8 @@ class ResizeCache:
         """Return the stored images of a table's rows."""
         return self.store(presize, table.decoder).find(image_keys(table.paths.tolist(), self.key))
 
-    def fill(self, table: LabelTable, presizes: Sequence[Presize], threads: int | None = None) -> None:
-        """Store the images of a table at several presizes; only what is missing is read.
+    def fill(self, table: LabelTable, presizes: Sequence[Presize], threads: int | None = None) -> dict[Presize, int]:
+        """Store the images of a table at several presizes; only what is missing is read. Returns how many were.
 
         Args:
             table: The rows.
@@ -93,17 +89,16 @@ class ResizeCache:
                 before stays.
         """
         keys = image_keys(table.paths.tolist(), self.key)
-        self._refuse_too_much(table, {presize: self.find(table, presize).missing for presize in presizes})
+        self.require_room(table, presizes)
+        written = {}
         for presize in presizes:
             store = self.store(presize, table.decoder)
             with store.locked():
                 missing = store.find(keys).missing  # another process may have stored some meanwhile
                 missing = missing[np.unique([keys[row] for row in missing], return_index=True)[1]]
-                if len(missing):
-                    start = time.perf_counter()
-                    self._write(store, table, keys, np.sort(missing), presize, threads or available_cores())
-                    took = time.perf_counter() - start
-                    log.info(f"Cached {len(missing):,} images at {presize.side} px in {took:.1f} s: {store.folder}")
+                self._write(store, table, keys, np.sort(missing), presize, threads or available_cores())
+            written[presize] = len(missing)
+        return written
 
     def _write(
         self,
@@ -132,18 +127,18 @@ class ResizeCache:
                         pool.shutdown(cancel_futures=True)
                         raise
 
-    def _refuse_too_much(self, table: LabelTable, missing: dict[Presize, npt.NDArray[np.int64]]) -> None:
+    def require_room(self, table: LabelTable, presizes: Sequence[Presize]) -> None:
         """Estimate from some images what a filling takes, and refuse it where there is no room for it.
 
         Raises:
             UserError: The room that it takes, the room there is, and what to do.
         """
         needed = 0.0
-        for presize, rows in missing.items():
-            if len(rows):
-                sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]
-                sizes = [table.decoder.read(table.paths[row], presize).nbytes for row in sample]
-                needed += float(np.mean(sizes)) * len(rows)
+        for presize in presizes:
+            rows = self.find(table, presize).missing
+            sample = rows[np.linspace(0, max(0, len(rows) - 1), min(SAMPLE, len(rows))).astype(int)]
+            sizes = [table.decoder.read(table.paths[row], presize).nbytes for row in sample]
+            needed += float(np.mean(sizes)) * len(rows) if sizes else 0.0
         if needed:
-            what = f"The shrunken images of {', '.join(f'{presize.side} px' for presize in missing)}"
+            what = f"The shrunken images of {', '.join(f'{presize.side} px' for presize in presizes)}"
             require_room(self.folder, needed, self.limit_gb, what, "data.cache=false")

@@ -16,8 +16,8 @@ from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Phase, Recipe, join_names
 
 if TYPE_CHECKING:
-    from polytag.dry_run import Cost
     from polytag.models.network import Network
+    from polytag.phase_costs import Cost
 
 console = Console(soft_wrap=True)
 

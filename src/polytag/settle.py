@@ -1,0 +1,253 @@
+"""`auto` in a config becomes a plain value: measured before the training, and written into the run's `config.yaml`.
+
+The value is that of the first start: a run that goes on, the other processes of a run, and the other jobs of a sweep
+take it from there instead of measuring anew, because theirs might come out differently.
+"""
+
+import copy
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from polytag.errors import UserError
+from polytag.run_folder import RunFolder, write_atomically
+
+if TYPE_CHECKING:
+    from polytag.data.label_table import LabelTable
+    from polytag.phase_costs import Cost
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 2  # of measuring each choice, in turn; the fastest counts
+SWEEP_FILE = "settled.yaml"
+
+
+def settle(config: DictConfig, table: "LabelTable", folder: RunFolder) -> None:
+    """Replace each `auto` of a config by a value: that of the run's first start or of its sweep, else a measured one.
+
+    Raises:
+        UserError: A measurement cannot be made.
+    """
+    asked = [key for key in CHOICES if OmegaConf.select(config, key) == "auto"]
+    if not asked:
+        return
+    if not config.dry_run and wait_for_first_rank(folder):
+        stored = folder.read_config()
+        values: dict[str, Any] = {key: OmegaConf.select(stored, key) for key in asked}
+        for key, value in values.items():
+            OmegaConf.update(config, key, value)
+        return
+    with decided_in_sweep() as decided:
+        for key in asked:
+            if key in decided:
+                log.info(f"{key}={decided[key]}, as the first job of the sweep has found.")
+            else:
+                decided[key] = CHOICES[key](config, table, folder.path)
+            OmegaConf.update(config, key, decided[key])
+
+
+def wait_for_first_rank(folder: RunFolder) -> bool:
+    """Whether a run's settled config is there. Processes other than the first wait for the first one to write it."""
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    rank = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning sets it on the function
+    while not folder.config_file.exists() and rank:
+        time.sleep(1.0)
+    return folder.config_file.exists()
+
+
+@contextmanager
+def decided_in_sweep() -> Iterator[dict[str, Any]]:
+    """Yield what the jobs of this sweep have settled, to be added to; other jobs wait. Outside of a sweep: nothing."""
+    from filelock import FileLock
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        yield {}
+        return
+    folder = Path(HydraConfig.get().sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f".{SWEEP_FILE}.lock"):
+        file = folder / SWEEP_FILE
+        decided = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+        yield decided
+        write_atomically(file, yaml.safe_dump(decided))
+
+
+def fastest_precision(config: DictConfig, table: "LabelTable", folder: Path) -> str:
+    """Return the precision in which the recipe takes the least time here."""
+    choices = [{"trainer.precision": name} for name in precisions(config)]
+    seconds = [sum(cost.seconds for cost in costs) for costs in measured(config, table, folder, choices)]
+    best: str = choices[seconds.index(min(seconds))]["trainer.precision"]
+    log.info(f"trainer.precision={best}: {_listed(choices, seconds)}.")
+    return best
+
+
+def precisions(config: DictConfig) -> list[str]:
+    """Return the precisions worth trying on the device of a config: 32 bits and the 16 that it has."""
+    import torch
+
+    from polytag.build_trainer import build_compute
+
+    trainer = OmegaConf.merge(config.trainer, {"precision": "32-true"})
+    assert isinstance(trainer, DictConfig)
+    device = build_compute(trainer).device.type
+    if device == "mps":
+        return ["32-true"]
+    if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return ["32-true", "16-mixed"]
+    return ["32-true", "bf16-mixed"]
+
+
+def whether_to_compile(config: DictConfig, table: "LabelTable", folder: Path) -> bool:
+    """Whether the recipe takes less time compiled, with the time for compiling each phase counted.
+
+    The phase that takes longest is compiled; the others are taken to gain as much, and to need as long.
+    """
+    plain = measured(config, table, folder, [{"compile": False}])[0]
+    longest = max(range(len(plain)), key=lambda phase: plain[phase].seconds)
+    try:
+        compiled = measured(config, table, folder, [{"compile": True}], only=longest, rounds=1)[0][0]
+    except UserError:
+        raise
+    except Exception as error:  # the compiler and its backends raise what they like; without them it runs all the same
+        log.info(f"compile=false: compiling fails here ({str(error).strip().splitlines()[0]}).")
+        return False
+    total = sum(cost.seconds for cost in plain)
+    # A last batch that is not full is compiled for itself: twice the time for a start.
+    estimated = total * compiled.seconds / plain[longest].seconds + 2 * len(plain) * compiled.start
+    pays, as_it_is = estimated < total, f"about {total:.0f} s as it is"
+    log.info(f"compile={str(pays).lower()}: {as_it_is}, {estimated:.0f} s with compiling {len(plain)} phases.")
+    return pays
+
+
+def whether_to_cache(config: DictConfig, table: "LabelTable", folder: Path) -> bool:
+    """Whether the recipe takes less time with shrunken images on disk, with the time for writing them counted."""
+    from polytag import build
+    from polytag.data.label_table import TRAIN, VAL
+
+    recipe, transforms = _recipe(config), build.build(config.transforms)
+    presizes = [presize for size in recipe.image_sizes if (presize := transforms.presized(size)) is not None]
+    cache = build.build_cache(_changed(config, {"data.cache": True}))
+    rows = table.rows(np.isin(table.split, (TRAIN, VAL)))
+    assert cache is not None
+    missing = sum(len(cache.find(rows, presize).missing) for presize in presizes)
+    if not missing:
+        log.info(
+            "data.cache=true: all images are stored." if presizes else "data.cache=false: transforms.presize=null."
+        )
+        return bool(presizes)
+    try:
+        cache.require_room(rows, presizes)
+    except UserError as error:
+        log.info(f"data.cache=false: {error}")
+        return False
+    few = _first_rows(table, 3 * max(phase.batch_size or config.data.batch_size for phase in recipe.phases))
+    share = len(few) / len(rows)
+    with tempfile.TemporaryDirectory(prefix="trial_", dir=cache.folder) as place:
+        start = time.perf_counter()
+        replace(cache, folder=Path(place)).fill(few, presizes)
+        filling = (time.perf_counter() - start) / (len(few) * len(presizes)) * missing
+        choices: list[dict[str, Any]] = [{"data.cache": False}, {"data.cache": True, "paths.cache": place}]
+        seconds = [sum(cost.seconds for cost in costs) / share for costs in measured(config, few, folder, choices)]
+    pays = seconds[1] + filling < seconds[0]
+    without, with_it = seconds
+    log.info(
+        f"data.cache={str(pays).lower()}: about {without:.0f} s without, {with_it:.0f} s with, {filling:.0f} s to fill."
+    )
+    return pays
+
+
+def _first_rows(table: "LabelTable", count: int) -> "LabelTable":
+    """Return the first training rows and the first validation rows, so many of each."""
+    from polytag.data.label_table import TRAIN, VAL
+
+    parts = [np.flatnonzero(table.split == split)[:count] for split in (TRAIN, VAL)]
+    return table.rows(np.concatenate(parts))
+
+
+def measured(
+    config: DictConfig,
+    table: "LabelTable",
+    folder: Path,
+    choices: Sequence[Mapping[str, Any]],
+    only: int | None = None,
+    rounds: int = ROUNDS,
+) -> "list[list[Cost]]":
+    """Return for each choice of values what each phase takes, the fastest of some rounds; or one phase alone."""
+    listed: list[list[list[Cost]]] = [[] for _ in choices]
+    for _ in range(rounds):
+        for runs, choice in zip(listed, choices, strict=True):
+            runs.append(_costs(_changed(config, choice), table, folder, only))
+    return [[min(phase, key=lambda cost: cost.seconds) for phase in zip(*runs, strict=True)] for runs in listed]
+
+
+def _costs(config: DictConfig, table: "LabelTable", folder: Path, only: int | None) -> "list[Cost]":
+    """Measure the phases of a config with everything that `train` would build for it."""
+    from polytag import build
+    from polytag.build_trainer import build_compute, build_trainer
+    from polytag.data.datamodule import DataModule
+    from polytag.phase_costs import estimate
+    from polytag.schedule.range_test import random_state_kept
+    from polytag.schedule.recipe import Recipe
+
+    recipe = _recipe(config)
+    if only is not None:
+        recipe = Recipe((recipe.phases[only],))
+    with random_state_kept(build_compute(config.trainer).device):
+        classifier = build.build_classifier(config, table, recipe)
+        build.check_groups(classifier.network, recipe)
+        build.check_image_sizes(classifier.network, recipe)
+        options = (config.data.batch_size, config.data.num_workers, config.seed, build.build_cache(config))
+        data = DataModule(table, build.build(config.transforms), recipe.phase_at, *options)
+        return estimate(recipe, classifier, data, build_trainer(config, RunFolder(folder), recipe, classifier.network))
+
+
+def _recipe(config: DictConfig) -> Any:
+    """Return the recipe, whatever its rate."""
+    from polytag import build
+
+    return build.build_recipe(_changed(config, {"recipe.lr": 1.0}) if config.recipe.get("lr") == "auto" else config)
+
+
+def _changed(config: DictConfig, values: Mapping[str, Any]) -> DictConfig:
+    """Return a config to measure with: other values, no logger, and nothing left to be settled."""
+    plain = {"trainer.precision": "32-true", "compile": False, "data.cache": False}
+    changed = copy.deepcopy(config)
+    for key, value in plain.items():
+        if OmegaConf.select(changed, key) == "auto":
+            OmegaConf.update(changed, key, value)
+    for key, value in values.items():
+        OmegaConf.update(changed, key, value)
+    changed.logger = {}
+    return changed
+
+
+def _listed(choices: Sequence[Mapping[str, Any]], seconds: Sequence[float]) -> str:
+    named = zip((str(next(iter(choice.values()))) for choice in choices), seconds, strict=True)
+    return "the recipe takes about " + ", ".join(f"{time:.0f} s in {name}" for name, time in named)
+
+
+def _found_lr(config: DictConfig, table: "LabelTable", folder: Path) -> float:
+    from polytag.find_lr import found_lr
+
+    return found_lr(config, table, folder)
+
+
+# In this order: what is settled first holds for the measurements after it.
+CHOICES: dict[str, Callable[[DictConfig, "LabelTable", Path], Any]] = {
+    "data.cache": whether_to_cache,
+    "trainer.precision": fastest_precision,
+    "compile": whether_to_compile,
+    "recipe.lr": _found_lr,
+}
