@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	@[ -x $(BIN)/uv ] || { \
 	  awk '/^[a-zA-Z]/{keep = /^uv==/} keep' requirements.lock > $(VENV)/uv.txt; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt; }
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@rm -f $(INSTALLING)
 	@touch $@

@@ -44,6 +44,10 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+# Where epochs take a fraction of a second, as on computed features, saving each would take longer than training.
+SHARE = 20
+
+
 def can_go_on_from(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Whether a checkpoint written after this batch can be continued exactly.
 
@@ -84,7 +88,7 @@ class RunCheckpoint(Checkpoint):
         self.best: float | None = None
         self.best_epoch: int | None = None
         self._epoch = 0
-        self._saved = math.inf
+        self._saved, self._took = math.inf, 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -110,23 +114,34 @@ class RunCheckpoint(Checkpoint):
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write `last.ckpt`, with the optimizer."""
+        start = time.monotonic()
         trainer.save_checkpoint(self.folder.checkpoint("last"), weights_only=False)
         self._saved = time.monotonic()
+        self._took = self._saved - start
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save this epoch."""
+        """Save this epoch, unless it is neither the best nor a phase's last and took hardly longer than saving does."""
         score = trainer.callback_metrics.get(self.metric)
         value = math.nan if score is None else float(score)
-        if is_best := self._is_better(value):
+        is_best, is_phase_end = self._is_better(value), self.recipe.is_phase_end(trainer.current_epoch)
+        is_needed = is_phase_end or (is_best and not math.isnan(value))  # unscored epochs are as good as one another
+        if not is_needed and not self._is_worth_while(trainer):
+            return
+        if is_best:
             self.best, self.best_epoch = value, self._epoch
         self.save(trainer)
         if trainer.is_global_zero:
             if is_best:
                 self._copy("best")
-            if self.every_phase and self.recipe.is_phase_end(trainer.current_epoch):
+            if self.every_phase and is_phase_end:
                 index = self.recipe.index_at(trainer.current_epoch)
                 self._copy(f"phase_{index}_{self.recipe.phases[index].image_size}")
         trainer.strategy.barrier()
+
+    def _is_worth_while(self, trainer: pl.Trainer) -> bool:
+        """Whether the time since the last save is many times what that took; all processes agree."""
+        worth = self.every_minutes == 0 or time.monotonic() - self._saved >= SHARE * self._took
+        return trainer.strategy.reduce_boolean_decision(worth, all=False)
 
     def _is_better(self, value: float) -> bool:
         """Whether a score beats the best so far. An undefined one never does, unless all were: then the last counts."""

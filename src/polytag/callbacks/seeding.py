@@ -29,4 +29,20 @@ class Seeding(pl.Callback):
 
     def _seed(self, stage: str, trainer: pl.Trainer, batch: int) -> None:
         position = (self.seed, _STAGES[stage], trainer.current_epoch, batch, trainer.global_rank)
-        torch.manual_seed(sum((value + 1) * odd for value, odd in zip(position, _MULTIPLIERS, strict=True)) % 2**63)
+        seed_device(
+            trainer.strategy.root_device,
+            sum((value + 1) * odd for value, odd in zip(position, _MULTIPLIERS, strict=True)) % 2**63,
+        )
+
+
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the generators of the CPU and of one device.
+
+    `torch.manual_seed` does so for every kind of device, and where one is not in use yet it notes the whole call stack,
+    which takes a millisecond each time and is never let go.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -53,15 +53,18 @@ class Stopping(Checkpoint):
     ) -> None:
         """Save and stop where a checkpoint can be continued exactly."""
         if can_go_on_from(trainer, batch_idx) and self._must_stop(trainer, batch_idx):
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it outside of its class
-                if isinstance(callback, RunCheckpoint):
-                    callback.save(trainer)
-            raise KeyboardInterrupt
+            self._save_and_stop(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop after the checkpoint of the epoch; after the last one there is nothing left to stop."""
+        """Stop between epochs; after the last one there is nothing left to stop."""
         if trainer.current_epoch + 1 < int(trainer.max_epochs or 0) and self._must_stop(trainer, 0):
-            raise KeyboardInterrupt
+            self._save_and_stop(trainer)
+
+    def _save_and_stop(self, trainer: pl.Trainer) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it outside of its class
+            if isinstance(callback, RunCheckpoint):
+                callback.save(trainer)
+        raise KeyboardInterrupt
 
     def _must_stop(self, trainer: pl.Trainer, batch_idx: int) -> bool:
         if self.max_minutes is not None and time.monotonic() - self._start >= 60 * self.max_minutes:

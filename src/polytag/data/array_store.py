@@ -6,6 +6,7 @@ middle of a writing leaves a file that the next writer deletes. One process writ
 """
 
 import logging
+import math
 import os
 import shutil
 import uuid
@@ -172,19 +173,37 @@ class StoredArrays:
 
     def read(self, row: int) -> npt.NDArray[Any] | None:
         """Return a copy of a row's array, or None where it is not stored, or has been deleted meanwhile."""
-        segment = int(self.segment[row])
+        mapped, start, shape = self._mapped(int(self.segment[row])), int(self.start[row]), self.shapes[row]
+        return None if mapped is None else mapped[start : start + math.prod(shape)].reshape(shape).copy()
+
+    def read_parts(self, rows: npt.NDArray[np.int64], parts: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
+        """Return one part of the array of each row, for arrays of one shape ``(P, ...)``; None where any is not there.
+
+        Args:
+            rows: ``(B,)``.
+            parts: ``(B,)`` from 0 to P - 1.
+
+        Returns:
+            ``(B, ...)``.
+        """
+        shape = self.shapes[int(rows[0])][1:]
+        size, segments = math.prod(shape), self.segment[rows]
+        out = np.empty((len(rows), size), self.dtype)
+        for segment in np.unique(segments):
+            mapped = self._mapped(int(segment))
+            if mapped is None:
+                return None
+            here = segments == segment
+            out[here] = mapped.reshape(-1, size)[self.start[rows[here]] // size + parts[here]]
+        return out.reshape(len(rows), *shape)
+
+    def _mapped(self, segment: int) -> npt.NDArray[Any] | None:
+        """Return the numbers of a segment, mapped on first use."""
         if segment < 0:
             return None
         if segment not in self._maps:
             self._maps[segment] = self._map(self.files[segment])
-        mapped = self._maps[segment]
-        if mapped is None:
-            return None
-        start, shape = int(self.start[row]), self.shapes[row]
-        size = 1
-        for length in shape:
-            size *= length
-        return mapped[start : start + size].reshape(shape).copy()
+        return self._maps[segment]
 
     def _map(self, file: Path) -> npt.NDArray[Any] | None:
         try:

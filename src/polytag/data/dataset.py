@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
@@ -107,21 +106,15 @@ class FeatureDataset(Dataset[FeatureBatch]):
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> FeatureBatch:
         """Return the samples of some keys; torch's loader looks for this name."""
-        rows = [key.row for key in keys]
-        return FeatureBatch(
-            torch.from_numpy(np.stack([self._one(key) for key in keys])),
-            torch.from_numpy(self.table.targets[rows]),
-            torch.tensor(rows),
-        )
-
-    def _one(self, key: SampleKey) -> npt.NDArray[np.float32]:
-        views = self.features.read(key.row)
-        if views is None:
+        rows = np.array([key.row for key in keys])
+        views = np.zeros(len(keys), np.int64)
+        if self.seed is not None and self.features.shapes[0][0] > 1:
+            views[:] = [symmetry_of((self.seed, *key)) for key in keys]
+        features = self.features.read_parts(rows, views)
+        if features is None:
             raise UserError("The features of the images were deleted while the training ran: start it again.")
-        one: npt.NDArray[np.float32] = views[
-            0 if self.seed is None or len(views) == 1 else symmetry_of((self.seed, *key))
-        ]
-        return one
+        targets = self.table.targets[rows]
+        return FeatureBatch(torch.from_numpy(features), torch.from_numpy(targets), torch.from_numpy(rows))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

@@ -122,7 +122,11 @@ class Classifier(pl.LightningModule):
             self.train_outputs.update(logits, batch)
         loss = self.criterion(logits, targets)
         self.train_loss.update(loss.detach(), weight=len(batch.targets))
-        self.log("loss", loss.detach(), prog_bar=True)
+        rhythm: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it outside
+        if (
+            batch_idx == 0 or (self.global_step + 1) % rhythm == 0
+        ):  # when loggers take it; else it costs time for nothing
+            self.log("loss", loss.detach(), prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch | FeatureBatch, batch_idx: int) -> None:

@@ -56,6 +56,7 @@ class Network(nn.Module):
         for name in ("mean", "std"):
             values = torch.tensor(backbone.pretrained_cfg[name]) * 255
             self.register_buffer(name, values.view(1, 3, 1, 1))
+        self._backbone_parameters = tuple(backbone.parameters())  # walking through the modules takes a millisecond
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
 
@@ -79,7 +80,7 @@ class Network(nn.Module):
         autograd itself records from the first layer that trains.
         """
         assert images.ndim == 4 and images.shape[1] == 3, images.shape
-        trains = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        trains = any(parameter.requires_grad for parameter in self._backbone_parameters)
         with torch.set_grad_enabled(torch.is_grad_enabled() and (trains or images.requires_grad)):
             pixels = images.contiguous(memory_format=self.memory_format).to(self.mean.dtype)
             features: Tensor = self.backbone.forward_features((pixels - self.mean) / self.std)
