@@ -176,3 +176,24 @@ def test_a_run_from_before_there_was_tta(call, finished_run, tmp_path):
     done = call("evaluate", f"run={run}", f"out={tmp_path / 'o'}", "device=cpu")
     assert done.code == 0, done.err
     assert (tmp_path / "o/predictions.csv").read_text() == (run / "predictions/val.csv").read_text()
+
+
+def test_probabilities_are_equal_with_and_without_a_cache(call, csv_data, tmp_path):
+    """Trained with a cache, scored with and without it, and predicted by a command that has none."""
+    options = [option for option in TINY if not option.startswith("transforms=")]
+    arguments = (*options, "data=csv", f"data.root={csv_data}", "recipe.image_sizes=[24]", "recipe.epochs=[1,1]")
+    assert call("train", *arguments, "data.cache=true", "hydra.run.dir=run").code == 0
+    own = (tmp_path / "run/predictions/val.csv").read_text()
+    for cache in ("true", "false"):
+        done = call("evaluate", "run=run", f"data.cache={cache}", f"out=cache_{cache}")
+        assert done.code == 0, done.err
+        assert (tmp_path / f"cache_{cache}" / "predictions.csv").read_text() == own
+    assert call("predict", "run=run", f"source={csv_data}", "out=all.csv").code == 0
+    probabilities = len(own.splitlines()[0].split(",")) // 2
+    predicted = {
+        line.split(",")[0].split("/")[-1]: line.split(",")[1 : 1 + probabilities]
+        for line in (tmp_path / "all.csv").read_text().splitlines()
+    }
+    for line in own.splitlines()[1:]:
+        name, *values = line.split(",")
+        assert predicted[name.split("/")[-1]] == values[:probabilities]

@@ -109,6 +109,19 @@ def _cache_folder(config: DictConfig) -> Path:
     return Path(config.paths.cache).expanduser().absolute()
 
 
+def check_optimizer(config: DictConfig) -> None:
+    """Refuse a fused optimizer where gradients must be clipped between unscaling them and the step.
+
+    Raises:
+        UserError: What to set.
+    """
+    if config.optimizer.get("fused") and config.trainer.gradient_clip_val and config.trainer.precision == "16-mixed":
+        raise UserError(
+            "trainer.precision=16-mixed with trainer.gradient_clip_val needs optimizer.fused=false: a fused optimizer "
+            "unscales the gradients itself, and then it is too late to clip them."
+        )
+
+
 def check_precompute(recipe: Recipe, transforms: "Transforms", mixing: "Mixing") -> None:
     """Refuse precomputed features where the training would not see the same images each epoch.
 

@@ -93,6 +93,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     if resume_from is not None:
         refuse_other_network(resume_from, classifier)
     build.check_image_sizes(classifier.network, recipe)
+    build.check_optimizer(config)
     build.check_precompute(recipe, build.build(config.transforms), build.build(config.mixing))
     build.check_tta(config, classifier.network, recipe)
     log.info(f"Weights: {classifier.network.weights_report}")
