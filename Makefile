@@ -1,5 +1,6 @@
 # `make help` lists what there is. `make train` and `make test` need nothing but Python 3.11+, pip and make.
 PYTHON ?= python3
+DATA ?= data/miml
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -7,7 +8,7 @@ READY := $(VENV)/.ready
 INSTALLING := $(VENV)/.installing
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all lint types package check lock clean
+.PHONY: help setup train test test-all bench lint types package check lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,12 @@ lint: $(READY)  ## ruff: style and formatting
 
 types: $(READY)  ## mypy, strict, on src
 	$(BIN)/mypy
+
+bench: $(READY)  ## the short benchmarks (DATA=folder of MIML, which the README says how to get)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/input_rate.py --data $(DATA)
+	$(BIN)/python benchmarks/step_overhead.py --data $(DATA)
+	$(BIN)/python benchmarks/head_epochs.py --data $(DATA)
 
 package: $(READY)  ## build a wheel and look whether it holds what it must
 	$(BIN)/python tests/check_package.py

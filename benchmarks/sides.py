@@ -25,7 +25,7 @@ class Side:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | SETTINGS
         )
-        self.answer()  # ready
+        self.first = self.answer()  # ready
 
     def answer(self) -> float:
         """Wait for the next answer."""
@@ -33,7 +33,9 @@ class Side:
         for line in self.process.stdout:
             if line.startswith(MARK):
                 return float(json.loads(line.removeprefix(MARK)))
-        raise SystemExit(f"{self.name} ended with exit code {self.process.wait()}.")
+        code = self.process.wait()
+        self.close()
+        raise SystemExit(f"{self.name} ended with exit code {code}.")
 
     def measure(self) -> float:
         """Have one turn."""
@@ -45,7 +47,7 @@ class Side:
     def close(self) -> None:
         """Let it go."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 def tell(number: float) -> None:
@@ -69,8 +71,9 @@ def seconds(run: Callable[[], object]) -> float:
 
 def compare(commands: Mapping[str, Sequence[str]], rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
     """Measure all sides in turn, after some rounds that do not count, and return what each answered."""
-    sides = [Side(name, command) for name, command in commands.items()]
+    sides: list[Side] = []
     try:
+        sides += (Side(name, command) for name, command in commands.items())
         answers = [[side.measure() for side in sides] for _ in range(warm_up + rounds)][warm_up:]
     finally:
         for side in sides:

@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--data", default=str(Path(os.environ.get("POLYTAG_REAL_DATA", "data")) / "miml"))
     parser.add_argument("--images", type=int, default=1280)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     print(f"tf_efficientnet_lite0, batches of {given.batch}, images a second; {load()}")
