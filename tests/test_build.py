@@ -52,3 +52,17 @@ def test_overfit_trains_and_validates_on_the_same_rows(csv_data):
 def test_a_root_that_is_not_set_says_how_to_set_it():
     with pytest.raises(UserError, match=r"data\.root=FOLDER"):
         table_of("data=csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "works"), [("seed=0", False), ("optimizer.fused=false", True), ("optimizer=timm", True)]
+)
+def test_a_fused_optimizer_cannot_clip_in_half_precision(change, works):
+    clipping = ("trainer.precision=16-mixed", "trainer.gradient_clip_val=1.0")
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("train", [*clipping, change, "paths.output=x"])
+    if works:
+        build.check_optimizer(config)
+        return
+    with pytest.raises(UserError, match=r"needs optimizer\.fused=false"):
+        build.check_optimizer(config)

@@ -249,3 +249,23 @@ def test_it_travels_to_another_process_without_its_pixels(table, cache):
     first = stored.read(0)
     assert len(pickle.dumps(stored)) < 5_000 < first.nbytes
     assert np.array_equal(pickle.loads(pickle.dumps(stored)).read(0), first)
+
+
+def test_parts_of_arrays_come_from_any_segment(tmp_path):
+    store = ArrayStore(tmp_path / "store", np.float32)
+    arrays = [np.arange(number, number + 6, dtype=np.float32).reshape(2, 3) for number in (0, 10, 20)]
+    for keys in ((0, 1), (2,)):
+        with store.locked(), store.writing() as segment:
+            for key in keys:
+                segment.append(str(key).encode(), arrays[key])
+    stored = store.find([b"2", b"0", b"1", b"0"])
+    parts = stored.read_parts(np.array([0, 3, 2, 1]), np.array([1, 0, 1, 1]))
+    assert parts.tolist() == [[23, 24, 25], [0, 1, 2], [13, 14, 15], [3, 4, 5]]
+    assert store.find([b"0", b"x"]).read_parts(np.array([0, 1]), np.array([0, 0])) is None
+
+
+def test_a_presize_below_the_image_size_is_refused():
+    with pytest.raises(UserError, match=r"transforms\.presize=0\.9 would shrink below the image size"):
+        Plain(presize=0.9)
+    assert Plain().presized(64) is None
+    assert Plain("crop", presize=1.3).presized(64) == Presize(83, "crop")
