@@ -1,5 +1,6 @@
 """The resize cache: the pixels of the plain path, shared and grown, whoever dies, within its limit."""
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -269,3 +270,41 @@ def test_a_presize_below_the_image_size_is_refused():
         Plain(presize=0.9)
     assert Plain().presized(64) is None
     assert Plain("crop", presize=1.3).presized(64) == Presize(83, "crop")
+
+
+def test_a_complete_cache_may_be_read_only(table, cache, monkeypatch):
+    cache.fill(table, [SMALL])
+
+    def refuse(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(ArrayStore, "locked", refuse)
+    assert cache.fill(table, [SMALL]) == {SMALL: 0}
+    assert not len(cache.find(table, SMALL).missing)
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = ArrayStore(tmp_path / "store", np.uint8)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="The disk is full"), store.locked(), store.writing() as segment:
+        segment.append(b"k", np.zeros((2, 2), np.uint8))
+    assert store.find([b"k"]).missing.tolist() == [0]
+
+
+def test_an_append_that_is_cut_short_spoils_nothing(tmp_path):
+    store = ArrayStore(tmp_path / "store", np.uint8)
+
+    def write():
+        with store.locked(), store.writing() as segment:
+            segment.append(b"k", np.full((2, 2), 7, np.uint8))
+            segment.file.write(b"half an array")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert store.find([b"k", b"l"]).missing.tolist() == [1]
+    assert store.find([b"k"]).read(0).tolist() == [[7, 7], [7, 7]]

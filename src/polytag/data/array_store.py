@@ -5,6 +5,7 @@ and an index beside it, which appears last and at once: a segment without an ind
 middle of a writing leaves a file that the next writer deletes. One process writes at a time; readers need not wait.
 """
 
+import errno
 import logging
 import math
 import os
@@ -12,7 +13,7 @@ import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,16 +81,22 @@ class ArrayStore:
         with open(unfinished, "wb") as file:
             segment = Segment(file, [], [])
             try:
-                yield segment
-            finally:
-                file.flush()
-                os.fsync(file.fileno())
-                if segment.keys:
-                    self._publish(name, segment)
-                else:
-                    unfinished.unlink()
+                try:
+                    yield segment
+                finally:
+                    if segment.keys:
+                        self._publish(name, segment)
+                    else:
+                        unfinished.unlink()
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise UserError(f"The disk is full, so {self.folder} cannot be filled any further.") from error
 
     def _publish(self, name: str, segment: Segment) -> None:
+        segment.file.flush()
+        segment.file.truncate(self.dtype.itemsize * sum(map(math.prod, segment.shapes)))  # an append may be interrupted
+        os.fsync(segment.file.fileno())
         index = self.folder / f"{name}{INDEX}{UNFINISHED}"
         with open(index, "wb") as file:
             np.savez(file, keys=np.array(segment.keys, "S"), shapes=np.array(segment.shapes, np.int64))
@@ -109,7 +116,8 @@ class ArrayStore:
             hits = [] if content is None else [(first[key], i) for i, key in enumerate(content.keys) if key in first]
             if content is None or not hits:
                 continue
-            os.utime(index)
+            with suppress(PermissionError):  # a cache of others, to be read only
+                os.utime(index)
             for row, i in hits:
                 segment[row], start[row], shapes[row] = len(files), content.starts[i], content.shapes[i]
             files.append(content.file)

@@ -90,9 +90,11 @@ class ResizeCache:
         """
         keys = image_keys(table.paths.tolist(), self.key)
         self.require_room(table, presizes)
-        written = {}
+        written = dict.fromkeys(presizes, 0)
         for presize in presizes:
             store = self.store(presize, table.decoder)
+            if not len(store.find(keys).missing):
+                continue
             with store.locked():
                 missing = store.find(keys).missing  # another process may have stored some meanwhile
                 missing = missing[np.unique([keys[row] for row in missing], return_index=True)[1]]

@@ -84,6 +84,9 @@ class FeatureCache:
         """
         store = self._store(network, table.decoder, look)
         keys = image_keys(table.paths.tolist())
+        stored = store.find(keys)
+        if not len(stored.missing):
+            return stored
         with store.locked():
             stored = store.find(keys)
             rows = stored.missing[np.unique([keys[row] for row in stored.missing], return_index=True)[1]]
