@@ -3,8 +3,8 @@
 import pytest
 
 from polytag.data.transforms import Dihedral
-from polytag.dry_run import Cost
 from polytag.models.network import build_network
+from polytag.phase_costs import Cost
 from polytag.schedule.curves import Constant, OneCycle
 from polytag.schedule.recipes import free_phases, freeze_unfreeze, gradual_unfreezing
 from polytag.tracking.console import print_recipe, short_count
