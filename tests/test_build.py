@@ -66,3 +66,10 @@ def test_a_fused_optimizer_cannot_clip_in_half_precision(change, works):
         return
     with pytest.raises(UserError, match=r"needs optimizer\.fused=false"):
         build.check_optimizer(config)
+
+
+def test_a_cache_is_on_off_or_auto():
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("train", ["data.cache=maybe", "paths.output=x"])
+    with pytest.raises(UserError, match=r"data\.cache=maybe is none of true, false, auto"):
+        build.build_cache(config)

@@ -226,3 +226,11 @@ def test_accumulation_and_clipping_are_the_trainers(csv_data, tmp_path):
     build_compute(config.trainer).clip([parameter])
     assert parameter.grad.tolist() == pytest.approx([0.5, 0.1])
     assert build_compute(plain.trainer).clip is None
+
+
+def test_what_a_training_would_settle_first_is_left_at_its_default(call, csv_data):
+    common = (*TINY, *data(csv_data), *RECIPE, "steps=20")
+    auto = ("trainer.precision=auto", "compile=auto", "data.cache=auto")
+    one, other = call("find-lr", *common, "out=a"), call("find-lr", *common, *auto, "out=b")
+    assert other.code == 0, other.err
+    assert recommended(one.out) == recommended(other.out)

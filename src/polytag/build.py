@@ -93,6 +93,8 @@ def build_cache(config: DictConfig) -> "ResizeCache | None":
     from polytag.data.resize_cache import ResizeCache
 
     options = data_options(config.data)
+    if options.cache not in (True, False, "auto"):
+        raise UserError(f"data.cache={options.cache} is none of true, false, auto.")
     return ResizeCache(_cache_folder(config), options.cache_gb, options.cache_key) if options.cache else None
 
 

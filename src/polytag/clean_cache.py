@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polytag.commands import command
-from polytag.data.array_store import StoredSegment, delete_segment, list_segments
+from polytag.data.cache_folder import StoredSegment, delete_segment, list_segments
 from polytag.errors import UserError
 
 

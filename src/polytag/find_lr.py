@@ -83,9 +83,11 @@ def main(config: DictConfig) -> None:
     from polytag import build, check_config
     from polytag.allocator import keep_freed_memory
     from polytag.data.statistics import describe
+    from polytag.settle import unsettled
     from polytag.tracking import console
 
     check_config.check_keys(config, "find_lr")
+    config = unsettled(config)
     keep_freed_memory()
     if config.print_config:
         console.print_config(config)

@@ -222,15 +222,20 @@ def _recipe(config: DictConfig) -> Any:
 
 def _changed(config: DictConfig, values: Mapping[str, Any]) -> DictConfig:
     """Return a config to measure with: other values, no logger, and nothing left to be settled."""
-    plain = {"trainer.precision": "32-true", "compile": False, "data.cache": False}
-    changed = copy.deepcopy(config)
-    for key, value in plain.items():
-        if OmegaConf.select(changed, key) == "auto":
-            OmegaConf.update(changed, key, value)
+    changed = unsettled(config)
     for key, value in values.items():
         OmegaConf.update(changed, key, value)
     changed.logger = {}
     return changed
+
+
+def unsettled(config: DictConfig) -> DictConfig:
+    """Return a config with the defaults where it says `auto`, for what is not worth a measurement of its own."""
+    plain = copy.deepcopy(config)
+    for key, value in {"trainer.precision": "32-true", "compile": False, "data.cache": False}.items():
+        if OmegaConf.select(plain, key) == "auto":
+            OmegaConf.update(plain, key, value)
+    return plain
 
 
 def _listed(choices: Sequence[Mapping[str, Any]], seconds: Sequence[float]) -> str:

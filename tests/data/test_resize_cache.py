@@ -14,7 +14,8 @@ import pytest
 from fake.images import write_image
 from PIL import Image
 
-from polytag.data.array_store import ArrayStore, folder_bytes
+from polytag.data.array_store import ArrayStore
+from polytag.data.cache_folder import folder_bytes
 from polytag.data.label_table import make_table
 from polytag.data.loaders import evaluation_loader
 from polytag.data.presize import Presize

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from polytag.data.array_store import list_segments
+from polytag.data.cache_folder import list_segments
 from polytag.models.feature_cache import weights_digest
 from polytag.models.network import build_network
 

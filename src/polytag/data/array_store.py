@@ -9,7 +9,6 @@ import errno
 import logging
 import math
 import os
-import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -124,6 +123,11 @@ class ArrayStore:
         same = [first[key] for key in keys]  # a key may be asked for several times
         return StoredArrays(files, segment[same], start[same], [shapes[row] for row in same], self.dtype)
 
+    def to_write(self, keys: Sequence[bytes]) -> npt.NDArray[np.int64]:
+        """Return the rows whose arrays are not stored, ascending; the first one where several have the same key."""
+        missing = self.find(keys).missing
+        return np.sort(missing[np.unique([keys[row] for row in missing], return_index=True)[1]])
+
 
 class Index(NamedTuple):
     """What a segment holds: its file, and of each array key, shape and number of the first element."""
@@ -136,7 +140,7 @@ class Index(NamedTuple):
 
 def _read_index(index: Path, dtype: np.dtype[Any]) -> Index | None:
     """Read the index of a segment; None where it is damaged or being deleted."""
-    file = _arrays_of(index)
+    file = arrays_of(index)
     try:
         with np.load(index) as content:
             keys, shapes = content["keys"], content["shapes"]
@@ -221,72 +225,6 @@ class StoredArrays:
             return None
 
 
-class StoredSegment(NamedTuple):
-    """A segment as a whole: its index file, how many arrays and bytes it has, when it was last used (Unix time)."""
-
-    file: Path
-    arrays: int
-    size: int
-    used: float
-
-
-def list_segments(folder: Path) -> list[StoredSegment]:
-    """Return the segments of all stores in a folder."""
-    listed = []
-    for index in sorted(folder.glob(f"*/*{INDEX}")):
-        try:
-            with np.load(index) as content:
-                arrays = len(content["keys"])
-        except DAMAGE:
-            arrays = 0
-        size = sum(file.stat().st_size for file in (index, _arrays_of(index)) if file.exists())
-        listed.append(StoredSegment(index, arrays, size, index.stat().st_mtime))
-    return listed
-
-
-def delete_segment(segment: StoredSegment) -> None:
-    """Delete a segment. Whoever has it mapped can go on reading."""
-    segment.file.unlink(missing_ok=True)
-    _arrays_of(segment.file).unlink(missing_ok=True)
-
-
-def _arrays_of(index: Path) -> Path:
+def arrays_of(index: Path) -> Path:
+    """Return the file of raw bytes that belongs to an index."""
     return index.with_name(index.name.removesuffix(INDEX) + ARRAYS)
-
-
-def require_room(folder: Path, needed: float, limit_gb: float, what: str, otherwise: str) -> None:
-    """Refuse to write more below a folder than its limit or the disk allows.
-
-    Args:
-        folder: The cache.
-        needed: Bytes to be written.
-        limit_gb: How large the folder may become, in 10^9 bytes.
-        what: What is to be written, for people.
-        otherwise: How to go on without it.
-
-    Raises:
-        UserError: The room that it takes, the room there is, and what to do.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    used, free = folder_bytes(folder), shutil.disk_usage(folder).free
-    take = f"{what} take about {needed / 1e9:.3g} GB"
-    if needed > free:
-        raise UserError(f"{take}, and the disk of {folder} has {free / 1e9:.3g} GB left. To go without: {otherwise}")
-    if used + needed > limit_gb * 1e9:
-        raise UserError(
-            f"{take}; with the {used / 1e9:.3g} GB that are in {folder} that is more than data.cache_gb={limit_gb:g}. "
-            f"Raise it, or delete what has not been used for longest (clean-cache "
-            f"keep_gb={max(0.0, limit_gb - needed / 1e9):.3g}), or go without: {otherwise}"
-        )
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the size of all files below a folder; those that vanish meanwhile do not count."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.stat(os.path.join(place, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total

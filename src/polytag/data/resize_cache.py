@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from polytag.data.array_store import ArrayStore, StoredArrays, require_room
+from polytag.data.array_store import ArrayStore, StoredArrays
+from polytag.data.cache_folder import require_room
 from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import VERSION, Presize
@@ -96,10 +97,9 @@ class ResizeCache:
             if not len(store.find(keys).missing):
                 continue
             with store.locked():
-                missing = store.find(keys).missing  # another process may have stored some meanwhile
-                missing = missing[np.unique([keys[row] for row in missing], return_index=True)[1]]
-                self._write(store, table, keys, np.sort(missing), presize, threads or available_cores())
-            written[presize] = len(missing)
+                rows = store.to_write(keys)  # another process may have stored some meanwhile
+                self._write(store, table, keys, rows, presize, threads or available_cores())
+            written[presize] = len(rows)
         return written
 
     def _write(

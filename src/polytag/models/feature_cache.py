@@ -17,7 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from polytag.data.array_store import ArrayStore, StoredArrays, require_room
+from polytag.data.array_store import ArrayStore, StoredArrays
+from polytag.data.cache_folder import require_room
 from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
 from polytag.data.loaders import fixed_loader
@@ -88,14 +89,13 @@ class FeatureCache:
         if not len(stored.missing):
             return stored
         with store.locked():
-            stored = store.find(keys)
-            rows = stored.missing[np.unique([keys[row] for row in stored.missing], return_index=True)[1]]
+            rows = store.to_write(keys)  # another process may have stored some meanwhile
             if not len(rows):
-                return stored
+                return store.find(keys)
             start = time.perf_counter()
             needed = 4.0 * _compute(network, torch.zeros(1, 3, look.image_size, look.image_size), look).numel()
             require_room(self.folder, needed * len(rows), self.limit_gb, "The features", "recipe.precompute=false")
-            self._write(store, network, table, keys, np.sort(rows), look)
+            self._write(store, network, table, keys, rows, look)
             what = f"{len(rows):,} images" + (f", {look.views} views each," if look.views > 1 else "")
             took = time.perf_counter() - start
             log.info(f"Computed the features of {what} at {look.image_size} px in {took:.1f} s: {store.folder}")
