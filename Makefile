@@ -58,7 +58,7 @@ check: lint types package test  ## all of the above, as the workflow runs it
 
 lock:  ## renew requirements.lock from pyproject.toml (hashes, no addresses)
 	$(BIN)/uv lock --upgrade
-	$(BIN)/uv export --quiet --no-emit-project --all-groups --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv export --quiet --no-emit-project --all-groups --all-extras --no-annotate --no-header -o requirements.lock
 
 clean:  ## delete .venv and caches; logs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist

@@ -15,6 +15,7 @@ from polytag.data.files import require_files
 from polytag.data.label_table import TRAIN, VAL, LabelTable
 from polytag.data.options import COMMON_DATA_KEYS, DataOptions
 from polytag.data.split import assign_splits, checked_indexes, take_subset
+from polytag.data.storage import FILES, is_remote
 from polytag.errors import UserError
 from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Recipe
@@ -63,7 +64,8 @@ def build_table(data: DictConfig) -> LabelTable:
     """Read the labels, see that the images are there and whole, take the subset, assign the splits."""
     options = data_options(data)
     source = build_source(data)
-    table = require_files(source, options.on_missing, options.on_broken)
+    # Shards have been looked at as a whole.
+    table = require_files(source, options.on_missing, options.on_broken) if source.storage == FILES else source
     table = take_subset(table, options.limit, options.split_seed)
     val_rows = None
     if options.val_indexes is not None:  # they count the rows of the source, some of which may be left out by now
@@ -254,6 +256,7 @@ def check_tta(config: DictConfig, network: "Network", recipe: Recipe) -> None:
 
 
 def absolute_paths(config: DictConfig) -> None:
-    """Make the folder of the data absolute, so that the run can be evaluated from anywhere."""
-    if not OmegaConf.is_missing(config.data, "root"):
-        config.data.root = str(Path(config.data.root).expanduser().absolute())
+    """Make the folders of the data absolute, so that the run can be evaluated from anywhere."""
+    for key in ("root", "shard_cache"):
+        if key in config.data and not OmegaConf.is_missing(config.data, key) and not is_remote(config.data[key]):
+            config.data[key] = str(Path(config.data[key]).expanduser().absolute())

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polytag.commands import command
-from polytag.data.images import Decoder, find_damage
+from polytag.data.images import damage_of
 from polytag.data.label_table import LabelTable
 from polytag.data.statistics import cooccurrence, label_counts, labels_per_image
 from polytag.errors import UserError
@@ -105,39 +106,38 @@ def _console() -> Console:
 
 def check(table: LabelTable, workers: int | None = None) -> Report:
     """Read every image of a table in parallel threads and collect what is wrong."""
-    paths = [str(path) for path in table.paths]
     console = Console(stderr=True)
     with ThreadPoolExecutor(max(1, workers) if workers is not None else min(16, 4 * (os.cpu_count() or 1))) as pool:
-        read = pool.map(lambda path: _read_whole(path, table.decoder), paths)
-        files = list(track(read, "reading images", len(paths), console=console, disable=not console.is_terminal))
+        read = pool.map(lambda path: _read_whole(path, table), table.paths.tolist())
+        files = list(track(read, "reading images", len(table), console=console, disable=not console.is_terminal))
     sizes = Counter(file.size for file in files if file.damage is None)
     problems = [*_own_problems(table, files, sizes), *_duplicates(table, files)]
     return Report(table, tuple(problems), sizes)
 
 
-def _read_whole(path: str, decoder: Decoder) -> _File:
+def _read_whole(path: str, table: LabelTable) -> _File:
     try:
-        content = Path(path).read_bytes()
+        content = table.storage.read(path)
     except FileNotFoundError:
-        return _File(damage=(MISSING, f"there is no file {path}"))
+        return _File(damage=(MISSING, f"there is no file {table.storage.name(path)}"))
     except OSError as error:
         return _File(damage=(BROKEN, error.strerror or type(error).__name__))
-    if damage := find_damage(path, whole=True):
+    if damage := damage_of(content):
         return _File(damage=(BROKEN, damage))
     try:
-        return _File(digest=hashlib.blake2b(content).digest(), size=_shown_size(path, decoder))
+        return _File(digest=hashlib.blake2b(content).digest(), size=_shown_size(content, path, table))
     except UserError as error:  # whole, but not what this source's decoder can turn into RGB
         return _File(damage=(BROKEN, str(error.__cause__)))
 
 
-def _shown_size(path: str, decoder: Decoder) -> tuple[int, int]:
+def _shown_size(content: bytes, path: str, table: LabelTable) -> tuple[int, int]:
     """Return width and height in pixels with the EXIF orientation applied, as the decoder does."""
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(content)) as image:
             on_its_side = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
             return (image.height, image.width) if on_its_side else image.size
     except UnidentifiedImageError:  # a TIFF with more bits or bands than Pillow knows
-        height, width = decoder.read(path).shape[:2]
+        height, width = table.decoder.read(path, None, table.storage).shape[:2]
         return width, height
 
 

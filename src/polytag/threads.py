@@ -1,6 +1,11 @@
-"""Threads of the processor that wait for one another."""
+"""How many cores there are, and what their threads do while they wait for one another."""
 
 import os
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def wait_politely() -> None:

@@ -1,5 +1,7 @@
-"""A web server on this machine that publishes what a test gives it."""
+"""A web server on this machine that publishes what a test gives it, as web pages or as the objects of an S3 bucket."""
 
+import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,16 +25,30 @@ def serve() -> Iterator[Site]:
     site = Site()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self._answer()
+
         def do_GET(self) -> None:
             site.asked.append(self.path)
+            self.wfile.write(self._answer())
+
+        def _answer(self) -> bytes:
             if self.path not in site.files:
                 self.send_error(404)
-                return
-            content = site.files[self.path]
-            self.send_response(200)
+                return b""
+            content = whole = site.files[self.path]
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            if asked:
+                first, last = int(asked[1]), int(asked[2] or len(whole) - 1)
+                content = whole[first : last + 1]
+            self.send_response(206 if asked else 200)
+            if asked:
+                self.send_header("Content-Range", f"bytes {first}-{first + len(content) - 1}/{len(whole)}")
             self.send_header("Content-Length", str(site.announce.get(self.path, len(content))))
+            self.send_header("ETag", f'"{hashlib.md5(whole).hexdigest()}"')
+            self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
             self.end_headers()
-            self.wfile.write(content)
+            return content
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep the tests' output clean."""

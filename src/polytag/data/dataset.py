@@ -1,15 +1,18 @@
 """Rows of a label table as samples: uint8 image, multi-hot target, row number. And the order in which they come."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from polytag.data.array_store import StoredArrays
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import Presize
+from polytag.data.storage import Layout
 from polytag.data.transforms import Augmentation, symmetry_of
 from polytag.errors import UserError
 
@@ -81,7 +84,7 @@ class ImageDataset(Dataset[Sample]):
         """
         image = None if self.cached is None else self.cached.read(key.row)
         if image is None:
-            image = self.table.decoder.read(self.table.paths[key.row], self.presize)
+            image = self.table.read(key.row, self.presize)
         seeds = None if self.seed is None else (self.seed, *key)
         return Sample(
             torch.from_numpy(self.augmentation(image, seeds)), torch.from_numpy(self.table.targets[key.row]), key.row
@@ -132,6 +135,9 @@ class TrainSampler(Sampler[SampleKey]):
     The order depends on seed and epoch alone, so any number of workers and ranks sees the same samples. A last batch
     of one image is left out, because batch normalisation cannot train on it.
 
+    Rows that lie in shards come window by window: the shards are shuffled and cut into windows, and then the rows of
+    each window are shuffled.
+
     Args:
         rows: How many there are.
         batch_size: Images a batch and rank.
@@ -140,6 +146,7 @@ class TrainSampler(Sampler[SampleKey]):
         world_size: Number of processes.
         batches_done: Batches of the epoch that were trained on before; asked when the first sample is. It is above 0
             in a run that goes on in the middle of an epoch. The length stays that of the whole epoch.
+        layout: Which rows lie together in shards; None where none do.
     """
 
     def __init__(
@@ -150,7 +157,9 @@ class TrainSampler(Sampler[SampleKey]):
         rank: int = 0,
         world_size: int = 1,
         batches_done: Callable[[], int] = lambda: 0,
+        layout: Layout | None = None,
     ) -> None:
+        self.layout = layout
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.rank, self.world_size, self.batches_done = rank, world_size, batches_done
         self.epoch = 0
@@ -165,11 +174,20 @@ class TrainSampler(Sampler[SampleKey]):
         return self.count
 
     def __iter__(self) -> Iterator[SampleKey]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
+        order = shuffled(self.rows, np.random.default_rng((self.seed, self.epoch)), self.layout)
         start = self.batches_done() * self.batch_size * self.world_size
         for position in range(start + self.rank, self.count * self.world_size, self.world_size):
             # Past the end the order starts again, so that all ranks have equally many.
             yield SampleKey(self.epoch, position, int(order[position % self.rows]))
+
+
+def shuffled(rows: int, generator: np.random.Generator, layout: Layout | None = None) -> npt.NDArray[np.int64]:
+    """Return the numbers from 0 to rows - 1 in random order; where they lie in shards, one window after the other."""
+    if layout is None:
+        return generator.permutation(rows)
+    shards, shard = np.unique(layout.shard, return_inverse=True)
+    window = generator.permutation(len(shards))[shard] // layout.window
+    return np.lexsort((generator.permutation(rows), window))
 
 
 class EvaluationSampler(Sampler[SampleKey]):
@@ -187,3 +205,36 @@ class EvaluationSampler(Sampler[SampleKey]):
     def __iter__(self) -> Iterator[SampleKey]:
         for position in range(self.rank, len(self) * self.world_size, self.world_size):
             yield SampleKey(0, position, position % self.rows)
+
+
+class AnnouncingSampler(Sampler[SampleKey]):
+    """The keys of another sampler; each shard is announced about one window of rows before its first row comes.
+
+    What is announced can be fetched while the rows before it are trained on. The iteration runs in the main process,
+    which therefore fetches for all its workers.
+    """
+
+    def __init__(self, sampler: TrainSampler | EvaluationSampler, layout: Layout) -> None:
+        self.sampler, self.layout = sampler, layout
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch."""
+        if isinstance(self.sampler, TrainSampler):
+            self.sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        shard = self.layout.shard
+        horizon = self.layout.window * int(np.bincount(shard - shard.min()).max())
+        announced: set[int] = set()
+        waiting: deque[SampleKey] = deque()
+        for key in self.sampler:
+            if (number := int(shard[key.row])) not in announced:
+                announced.add(number)
+                self.layout.want(number)
+            waiting.append(key)
+            if len(waiting) > horizon:
+                yield waiting.popleft()
+        yield from waiting

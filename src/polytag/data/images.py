@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from polytag.data.presize import Presize
+from polytag.data.storage import FILES, Storage
 from polytag.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm")
@@ -53,28 +54,31 @@ class Decoder:
     low: float = 0.0
     high: float | None = None
 
-    def read(self, path: str | Path, presize: Presize | None = None) -> npt.NDArray[np.uint8]:
-        """Read a file as ``(H, W, 3)`` RGB uint8, whatever its mode (CMYK, RGBA, palette, gray, 16 bits).
+    def read(self, path: str | Path, presize: Presize | None = None, storage: Storage = FILES) -> npt.NDArray[np.uint8]:
+        """Read an image as ``(H, W, 3)`` RGB uint8, whatever its mode (CMYK, RGBA, palette, gray, 16 bits).
 
         The EXIF orientation is applied, so a photograph stands as its viewer shows it.
 
         Args:
-            path: The file.
+            path: The file, or what else the storage calls it.
             presize: What it is shrunk to; a JPEG file is then decoded at a half, a quarter or an eighth where that is
                 enough, which is several times as fast.
+            storage: Where it is.
 
         Raises:
-            UserError: The file is missing, cut short or no image.
+            UserError: It is missing, cut short or no image.
         """
+        name = storage.name(str(path))
         try:
-            content = Path(path).read_bytes()
-            decoded = self._decode(content, presize)
+            decoded = self._decode(storage.read(str(path)), presize)
             return decoded if presize is None else presize.shrink(decoded)
+        except UserError:  # the storage says by itself what is wrong
+            raise
         except FileNotFoundError as error:
-            raise UserError(f"There is no image {path}.") from error
+            raise UserError(f"There is no image {name}.") from error
         except DAMAGE as error:
             raise UserError(
-                f"The image {path} cannot be read ({_first_line(error)}). `check-data` lists all such files; "
+                f"The image {name} cannot be read ({_first_line(error)}). `check-data` lists all such files; "
                 "replace the file, or leave broken ones out with data.on_broken=drop."
             ) from error
 
@@ -130,16 +134,23 @@ def find_damage(path: str | Path, *, whole: bool = False) -> str | None:
     try:
         if not whole and _ends_as_it_should(path):
             return None
-        content = Path(path).read_bytes()
-        if not content:
-            return "the file is empty"
+        return damage_of(Path(path).read_bytes())
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return _first_line(error)
+
+
+def damage_of(content: bytes) -> str | None:
+    """Say what is wrong with the bytes of a file, read to their end; None when nothing is."""
+    if not content:
+        return "the file is empty"
+    try:
         if content[:4] in (b"II*\0", b"MM\0*"):
             Decoder(bands=(0, 0, 0))._decode(content)
             return None
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-    except FileNotFoundError:
-        return "the file is missing"
     except DAMAGE as error:
         return _first_line(error)
     return None

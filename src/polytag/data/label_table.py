@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from polytag.data.images import Decoder
+from polytag.data.presize import Presize
+from polytag.data.storage import FILES, Storage
 from polytag.errors import UserError, did_you_mean, first_few
 
 TRAIN, VAL, TEST, UNASSIGNED = "train", "val", "test", ""
@@ -21,12 +23,13 @@ class LabelTable:
     """Images and their labels, one row an image.
 
     Attributes:
-        paths: ``(N,)`` image files, in the order of the source.
+        paths: ``(N,)`` image files, or what else the storage calls them, in the order of the source.
         names: ``(N,)`` short names, unique where the source has unique ones: what `predictions.csv` shows.
         classes: The L class names, in the order of the target columns.
         targets: ``(N, L)`` uint8 multi-hot matrix. A row without any label is legal.
         split: ``(N,)`` strings out of `SPLITS`; `UNASSIGNED` rows are for `polytag.data.split` to place.
         decoder: How this source's files become RGB.
+        storage: Where they are read from.
         hint: How to get the files when they are missing, as an imperative sentence.
     """
 
@@ -36,6 +39,7 @@ class LabelTable:
     targets: npt.NDArray[np.uint8]
     split: npt.NDArray[np.str_]
     decoder: Decoder = field(default_factory=Decoder)
+    storage: Storage = FILES
     hint: str = "Put the files there, or correct data.root."
 
     def __post_init__(self) -> None:
@@ -51,6 +55,18 @@ class LabelTable:
     def is_single_label(self) -> bool:
         """Whether every row has exactly one label."""
         return bool(len(self)) and bool((self.targets.sum(1) == 1).all())
+
+    def read(self, row: int, presize: Presize | None = None) -> npt.NDArray[np.uint8]:
+        """Return the image of a row as ``(H, W, 3)`` RGB uint8, shrunk to a presize where there is one.
+
+        Raises:
+            UserError: It is missing, cut short or no image.
+        """
+        return self.decoder.read(str(self.paths[row]), presize, self.storage)
+
+    def keys(self, by: str = "stat") -> list[bytes]:
+        """Return a short key of each image, see `Storage.keys`."""
+        return self.storage.keys(self.paths.tolist(), by)
 
     def fingerprint(self) -> str:
         """Return a short hash of names, classes, targets and splits: equal where a training would see equal samples."""

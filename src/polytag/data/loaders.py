@@ -7,12 +7,22 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from polytag.data.array_store import StoredArrays
-from polytag.data.dataset import EvaluationSampler, FeatureDataset, ImageDataset, SampleKey, TrainSampler, collate
+from polytag.data.dataset import (
+    AnnouncingSampler,
+    EvaluationSampler,
+    FeatureDataset,
+    ImageDataset,
+    SampleKey,
+    TrainSampler,
+    collate,
+)
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import Presize
-from polytag.data.resize_cache import ResizeCache, available_cores
+from polytag.data.resize_cache import ResizeCache
+from polytag.data.storage import Layout
 from polytag.data.transforms import Augmentation, Transforms
 from polytag.schedule.recipe import Phase
+from polytag.threads import available_cores
 
 Loader = DataLoader[Any]
 
@@ -50,10 +60,11 @@ def fixed_loader(
 ) -> Loader:
     """Return a loader of all rows in order, under fixed transforms."""
     workers = default_workers() if num_workers is None else num_workers
+    layout = table.storage.layout(table.paths.tolist())
     return DataLoader(
         ImageDataset(table, augmentation, None, presize, look_up(cache, table, presize)),
         batch_size=batch_size,
-        sampler=EvaluationSampler(len(table), *share),
+        sampler=announced(EvaluationSampler(len(table), *share), layout),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -88,6 +99,11 @@ class TrainLoader(DataLoader[Any]):
         yield from super().__iter__()
 
 
+def announced(sampler: TrainSampler | EvaluationSampler, layout: Layout | None) -> Sampler[SampleKey]:
+    """Return the sampler; where rows lie in shards, one that says beforehand which shards it comes to."""
+    return sampler if layout is None else AnnouncingSampler(sampler, layout)
+
+
 def look_up(cache: ResizeCache | None, table: LabelTable, presize: Presize | None) -> StoredArrays | None:
     """Return the shrunken images of the rows that are in a cache, where there is one and images are shrunk at all."""
     return None if cache is None or presize is None else cache.find(table, presize)
@@ -111,11 +127,11 @@ def train_loader(
     """
     workers = default_workers() if num_workers is None else num_workers
     batch_size, augmentation = phase.batch_size or batch_size, (phase.transforms or transforms).train(phase.image_size)
-    presize = transforms.presized(phase.image_size)
+    presize, layout = transforms.presized(phase.image_size), table.storage.layout(table.paths.tolist())
     return TrainLoader(
         ImageDataset(table, augmentation, seed, presize, look_up(cache, table, presize)),
         batch_size=batch_size,
-        sampler=TrainSampler(len(table), batch_size, seed, *share, batches_done),
+        sampler=announced(TrainSampler(len(table), batch_size, seed, *share, batches_done, layout), layout),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -140,7 +156,8 @@ def feature_loader(
     if seed is None:
         sampler = EvaluationSampler(len(table), *share)
     else:
-        sampler = TrainSampler(len(table), batch_size, seed, *share, batches_done)
+        layout = table.storage.layout(table.paths.tolist())  # the order is that of the images
+        sampler = TrainSampler(len(table), batch_size, seed, *share, batches_done, layout)
     return (DataLoader if seed is None else TrainLoader)(
         FeatureDataset(table, features, seed),
         batch_size=batch_size,

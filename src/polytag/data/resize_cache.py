@@ -1,8 +1,6 @@
 """The resize cache: presized images on disk, read by mapping instead of decoding. Shared by runs, folds and sweeps."""
 
-import hashlib
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,37 +15,15 @@ from polytag.data.cache_folder import require_room
 from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import VERSION, Presize
+from polytag.data.storage import short_key
 from polytag.errors import UserError
+from polytag.threads import available_cores
 from polytag.tracking.console import progress_bar
 
 # Another version of a decoder may give other pixels.
 LIBRARIES = (cv2.__version__, PIL.__version__)
 SEGMENT = 2048  # images: what is lost at most when the machine fails while a cache is filled
 SAMPLE = 16  # images from which the size on disk is estimated
-
-
-def available_cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def image_keys(paths: Iterable[str], by: str = "stat") -> list[bytes]:
-    """Return a short key of each image file.
-
-    Args:
-        paths: The files.
-        by: `stat`: path, size and time of change; a changed file has another key. `content`: the bytes, so that copies
-            in several places share an entry; reads every file.
-    """
-    if by == "content":
-        with ThreadPoolExecutor(available_cores()) as pool:
-            return list(pool.map(lambda path: _short(Path(path).read_bytes()), paths))
-    stats = ((path, os.stat(path)) for path in paths)
-    return [_short(f"{os.path.abspath(path)}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()) for path, stat in stats]
-
-
-def _short(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
 @dataclass(frozen=True)
@@ -57,7 +33,7 @@ class ResizeCache:
     Attributes:
         folder: Where the stores are.
         limit_gb: How large the folder may become, in 10^9 bytes.
-        key: What tells one image from another, see `image_keys`.
+        key: What tells one image from another, see `Storage.keys`.
     """
 
     folder: Path
@@ -70,12 +46,12 @@ class ResizeCache:
 
     def store(self, presize: Presize, decoder: Decoder) -> ArrayStore:
         """Return the store of a presize and a way of decoding."""
-        settings = _short(repr((VERSION, LIBRARIES, presize, decoder, self.key)).encode()).decode()
+        settings = short_key(repr((VERSION, LIBRARIES, presize, decoder, self.key)).encode()).decode()
         return ArrayStore(self.folder / f"images_{presize.side}px_{presize.mode}_{settings[:8]}", np.uint8)
 
     def find(self, table: LabelTable, presize: Presize) -> StoredArrays:
         """Return the stored images of a table's rows."""
-        return self.store(presize, table.decoder).find(image_keys(table.paths.tolist(), self.key))
+        return self.store(presize, table.decoder).find(table.keys(self.key))
 
     def fill(self, table: LabelTable, presizes: Sequence[Presize], threads: int | None = None) -> dict[Presize, int]:
         """Store the images of a table at several presizes; only what is missing is read. Returns how many were.
@@ -89,7 +65,7 @@ class ResizeCache:
             UserError: It would not fit into the limit or on the disk; or an image cannot be read. What has been stored
                 before stays.
         """
-        keys = image_keys(table.paths.tolist(), self.key)
+        keys = table.keys(self.key)
         self.require_room(table, presizes)
         written = dict.fromkeys(presizes, 0)
         for presize in presizes:
@@ -114,7 +90,7 @@ class ResizeCache:
         """Read, shrink and store rows, segment by segment, in their order."""
 
         def read(row: int) -> npt.NDArray[np.uint8]:
-            return table.decoder.read(table.paths[row], presize)
+            return table.read(row, presize)
 
         with progress_bar() as progress, ThreadPoolExecutor(threads) as pool:
             bar = progress.add_task(f"Caching at {presize.side} px", total=len(rows))
@@ -139,7 +115,7 @@ class ResizeCache:
         for presize in presizes:
             rows = self.find(table, presize).missing
             sample = rows[np.linspace(0, max(0, len(rows) - 1), min(SAMPLE, len(rows))).astype(int)]
-            sizes = [table.decoder.read(table.paths[row], presize).nbytes for row in sample]
+            sizes = [table.read(row, presize).nbytes for row in sample]
             needed += float(np.mean(sizes)) * len(rows) if sizes else 0.0
         if needed:
             what = f"The shrunken images of {', '.join(f'{presize.side} px' for presize in presizes)}"

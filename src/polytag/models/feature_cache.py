@@ -23,7 +23,7 @@ from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
 from polytag.data.loaders import fixed_loader
 from polytag.data.presize import VERSION, Presize
-from polytag.data.resize_cache import LIBRARIES, ResizeCache, image_keys
+from polytag.data.resize_cache import LIBRARIES, ResizeCache
 from polytag.data.transforms import Transforms
 from polytag.inference.views import symmetry
 from polytag.models.backbone import evaluating
@@ -84,7 +84,7 @@ class FeatureCache:
             UserError: There is no room for them, or an image cannot be read.
         """
         store = self._store(network, table.decoder, look)
-        keys = image_keys(table.paths.tolist())
+        keys = table.keys()
         stored = store.find(keys)
         if not len(stored.missing):
             return stored

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polytag.data.dataset import Batch, TrainSampler
+from polytag.data.dataset import AnnouncingSampler, Batch, TrainSampler
 from polytag.data.loaders import Loader
 from polytag.errors import UserError
 from polytag.models.classifier import Classifier
@@ -163,7 +163,7 @@ def group_rates(phase: Phase, rate: float) -> dict[str, float]:
 
 def endless(loader: Loader, epoch: int) -> Iterator[Batch]:
     """Yield the batches of a training loader from the start of an epoch, and on into the epochs after it."""
-    assert isinstance(loader.sampler, TrainSampler) and len(loader), loader.sampler
+    assert isinstance(loader.sampler, TrainSampler | AnnouncingSampler) and len(loader), loader.sampler
     while True:
         loader.sampler.set_epoch(epoch)
         yield from loader

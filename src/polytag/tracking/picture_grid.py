@@ -37,7 +37,7 @@ def plot_predictions(
     chosen = sample_rows(len(table), count, seed)
     columns = min(columns, len(chosen))
     figure = Figure(figsize=(1, 1), dpi=DPI)
-    pictures = [resize_to(table.decoder.read(str(table.paths[i])), round(side * DPI)) for i in chosen]
+    pictures = [resize_to(table.read(i), round(side * DPI)) for i in chosen]
     names = [marked_names(table.targets[i], decisions[i], table.classes) for i in chosen]
     texts = [_flow(figure, words, side) for words in names]
     rows = [slice(start, start + columns) for start in range(0, len(chosen), columns)]

@@ -78,7 +78,7 @@ def _pictures(result: Result, policy: Policy) -> list[dict[str, Any]]:
     table, decisions = result.table, policy.decide(result.probabilities)
     return [
         {
-            "image": _data_url(_thumbnail(table.decoder.read(str(table.paths[i]))), "jpeg"),
+            "image": _data_url(_thumbnail(table.read(i)), "jpeg"),
             "names": marked_names(table.targets[i], decisions[i], table.classes),
             "file": str(table.names[i]),
         }
