@@ -1,4 +1,4 @@
-"""Augmented training images a second in one process: from the resize cache, from the files, and fastai's loader.
+"""Augmented training images a second in one process: from the resize cache, files and shards, and the loaders of peers.
 
     python benchmarks/input_rate.py --data MIML --rounds 5
 
@@ -34,9 +34,13 @@ def main() -> None:
     for size in given.sizes:
         at = ("--size", str(size))
         fastai = [peers.python(), str(HERE / "side_fastai.py"), *images, *at, "--batch", "64", "--only-load"]
+        streams = [peers.python(), str(HERE / "side_streams.py")]
         commands = {
             "fastai": fastai,
-            "files, side_on": [*ours, *at, "--no-cache"],
+            "litdata": [*streams, "litdata", *images, *at],
+            "webdataset": [*streams, "webdataset", *images, *at],
+            "files, side_on": [*ours, *at, "--source", "files"],
+            "shards, side_on": [*ours, *at, "--source", "shards"],
             "cache, side_on": [*ours, *at],
             "cache, dihedral": [*ours, *at, "--transforms", "dihedral"],
         }

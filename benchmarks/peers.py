@@ -8,7 +8,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / ".venv-peers"
 # The same torch and timm as ours, so that a ratio compares programs and not libraries below them.
-PACKAGES = ("fastai==2.8.12", f"torch=={version('torch')}", f"timm=={version('timm')}", "scikit-learn>=1.5,<2")
+PACKAGES = (
+    "fastai==2.8.12",
+    "webdataset>=1,<2",
+    "simplejpeg>=1.8,<2",
+    "scikit-learn>=1.5,<2",
+    *(f"{name}=={version(name)}" for name in ("torch", "timm", "litdata", "albumentations", "opencv-python-headless")),
+)
 
 
 def python() -> str:

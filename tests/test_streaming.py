@@ -72,6 +72,11 @@ def test_the_shards_are_checked_like_files(call, shards, tmp_path):
     assert "24 images: no problems" in done.out
 
 
+def test_broken_images_cannot_be_left_out_of_shards(call, shards):
+    done = call("train", *TINY, "data=streaming", f"data.root={shards}", "data.on_broken=drop")
+    assert done.code == 2 and "data.on_broken=drop are for files" in done.err and "write the shards again" in done.err
+
+
 def test_tiff_chips_are_written_as_they_are_decoded(call, tmp_path):
     planet.make_planet(tmp_path / "data", rows=6, suffix=".tif")
     data = ("data=planet", f"data.root={tmp_path / 'data'}", "data.suffix=.tif", "data.val_fraction=0.5")
@@ -91,9 +96,10 @@ def test_tiff_chips_are_written_as_they_are_decoded(call, tmp_path):
         (("out=.",), "exists already. Name a new folder."),
         (("out=new", "shard_mb=0"), "shard_mb=0 must be above 0"),
         (("out=new", "data=streaming"), "data.root is not set"),
+        (("out=new", "data=streaming", "data.root=local:nowhere"), "local:/{}/nowhere/index.json cannot be fetched"),
     ],
 )
 def test_mistakes_are_one_line(call, tmp_path, arguments, words):
     (tmp_path / "something").touch()
     done = call("write-shards", *arguments)
-    assert done.code == 2 and words in done.err and not (tmp_path / "new").exists()
+    assert done.code == 2 and words.format(str(tmp_path)[1:]) in done.err and not (tmp_path / "new").exists()

@@ -15,7 +15,7 @@ from polytag.data.files import require_files
 from polytag.data.label_table import TRAIN, VAL, LabelTable
 from polytag.data.options import COMMON_DATA_KEYS, DataOptions
 from polytag.data.split import assign_splits, checked_indexes, take_subset
-from polytag.data.storage import FILES, is_remote
+from polytag.data.storage import FILES, absolute
 from polytag.errors import UserError
 from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Recipe
@@ -64,8 +64,11 @@ def build_table(data: DictConfig) -> LabelTable:
     """Read the labels, see that the images are there and whole, take the subset, assign the splits."""
     options = data_options(data)
     source = build_source(data)
-    # Shards have been looked at as a whole.
-    table = require_files(source, options.on_missing, options.on_broken) if source.storage == FILES else source
+    table = source
+    if source.storage == FILES:  # shards have been looked at as a whole
+        table = require_files(source, options.on_missing, options.on_broken)
+    elif "drop" in (options.on_missing, options.on_broken):
+        raise UserError(f"data.on_missing=drop and data.on_broken=drop are for files. {source.storage.cure}")
     table = take_subset(table, options.limit, options.split_seed)
     val_rows = None
     if options.val_indexes is not None:  # they count the rows of the source, some of which may be left out by now
@@ -258,5 +261,5 @@ def check_tta(config: DictConfig, network: "Network", recipe: Recipe) -> None:
 def absolute_paths(config: DictConfig) -> None:
     """Make the folders of the data absolute, so that the run can be evaluated from anywhere."""
     for key in ("root", "shard_cache"):
-        if key in config.data and not OmegaConf.is_missing(config.data, key) and not is_remote(config.data[key]):
-            config.data[key] = str(Path(config.data[key]).expanduser().absolute())
+        if key in config.data and not OmegaConf.is_missing(config.data, key):
+            config.data[key] = absolute(config.data[key])

@@ -319,9 +319,23 @@ def test_pixels_instead_of_a_file_are_refused(source, tmp_path):
         read(tmp_path / "foreign", tmp_path).read(0)
 
 
+class Trap:
+    """What a shard of strangers could hold: something that runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("unpickled",))
+
+
+def test_what_strangers_have_pickled_stays_pickled(source, tmp_path):
+    write_foreign(tmp_path / "foreign", source, lambda path: {"image": Path(path).read_bytes(), "more": Trap()})
+    assert np.array_equal(read(tmp_path / "foreign", tmp_path).read(3), source.read(3))
+
+
 def test_a_damaged_image_in_a_shard_is_named(source, tmp_path):
     write_foreign(tmp_path / "foreign", source, lambda path: {"image": b"no image"})
-    with pytest.raises(UserError, match=r"The image 3 of .*foreign cannot be read \(not an image\)"):
+    with pytest.raises(
+        UserError, match=r"The image 3 of .*foreign cannot be read \(not an image\).*write the shards again"
+    ):
         read(tmp_path / "foreign", tmp_path).read(3)
 
 
@@ -338,7 +352,7 @@ def test_the_resize_cache_takes_images_from_shards(source, written, tmp_path):
 
 def test_without_litdata_there_is_a_word_on_how_to_get_it(written, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "litdata", None)
-    with pytest.raises(UserError, match=r"data=streaming needs litdata: pip install 'polytag\[streaming\]'"):
+    with pytest.raises(UserError, match=r"Shards need litdata, which `make setup` installs"):
         read(written, tmp_path)
 
 

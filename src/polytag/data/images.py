@@ -77,10 +77,7 @@ class Decoder:
         except FileNotFoundError as error:
             raise UserError(f"There is no image {name}.") from error
         except DAMAGE as error:
-            raise UserError(
-                f"The image {name} cannot be read ({_first_line(error)}). `check-data` lists all such files; "
-                "replace the file, or leave broken ones out with data.on_broken=drop."
-            ) from error
+            raise UserError(f"The image {name} cannot be read ({_first_line(error)}). {storage.cure}") from error
 
     def _decode(self, content: bytes, presize: Presize | None = None) -> npt.NDArray[np.uint8]:
         if content[:4] in (b"II*\0", b"MM\0*"):

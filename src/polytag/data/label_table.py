@@ -68,6 +68,12 @@ class LabelTable:
         """Return a short key of each image, see `Storage.keys`."""
         return self.storage.keys(self.paths.tolist(), by)
 
+    def announce(self, rows: npt.NDArray[np.int64]) -> None:
+        """Say that some rows will be read soon, so that what they lie in can be fetched."""
+        if (layout := self.storage.layout(self.paths[rows].tolist())) is not None:
+            for shard in dict.fromkeys(layout.shard.tolist()):
+                layout.want(shard)
+
     def fingerprint(self) -> str:
         """Return a short hash of names, classes, targets and splits: equal where a training would see equal samples."""
         digest = hashlib.sha256(json.dumps([self.names.tolist(), self.split.tolist(), self.classes]).encode())

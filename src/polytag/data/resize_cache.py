@@ -96,6 +96,7 @@ class ResizeCache:
             bar = progress.add_task(f"Caching at {presize.side} px", total=len(rows))
             for begin in range(0, len(rows), SEGMENT):
                 part = rows[begin : begin + SEGMENT].tolist()
+                table.announce(rows[begin : begin + 2 * SEGMENT])
                 with store.writing() as segment:
                     try:
                         for row, image in zip(part, pool.map(read, part), strict=True):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+from polytag.data.storage import LOCAL
 from polytag.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 INDEX = "index.json"
 THREADS = 4  # shards that are fetched at the same time
 RETRIES = 5  # of a request; litdata's default of 1,000 would hide a wrong address for hours
-LOCAL = "local:"
 
 
 class Shard(NamedTuple):

@@ -102,7 +102,7 @@ def require_litdata() -> None:
     try:
         import litdata  # noqa: F401
     except ImportError as error:
-        raise UserError("data=streaming needs litdata: pip install 'polytag[streaming]'.") from error
+        raise UserError("Shards need litdata, which `make setup` installs; else: pip install 'litdata<0.3'") from error
 
 
 def _require_shards(folder: Path, shards: Sequence[Shard]) -> None:
@@ -140,6 +140,8 @@ class Shards:
         window: How many shards a training mixes.
     """
 
+    cure = "`check-data` lists the broken images: leave them out of the source, and write the shards again."
+
     def __init__(
         self,
         root: str,
@@ -176,9 +178,10 @@ class Shards:
         """
         sample = self._sample(int(path))
         wanted = self.names[int(path)]
-        if isinstance(sample, Mapping) and sample.get("name", wanted) != wanted:
+        called = sample.get("name", wanted) if isinstance(sample, Mapping) else wanted
+        if called != wanted and os.path.normpath(str(called).strip()) != wanted:  # as `read_csv` writes it
             raise UserError(
-                f"Sample {self.name(path)} is {sample['name']}, and its line in the labels is {wanted}. There must "
+                f"Sample {self.name(path)} is {called}, and its line in the labels is {wanted}. There must "
                 "be a line for each sample, in their order: bring back the file that `write-shards` wrote."
             )
         try:
@@ -237,7 +240,7 @@ def _open(folder: Path, window: int) -> Any:
     from litdata import StreamingDataset
     from litdata.streaming.serializers import BytesSerializer
 
-    # JPEG files come as they are, to be decoded at the size that is needed. As many shards stay mapped as are mixed.
-    return StreamingDataset(
-        str(folder), serializers={"jpeg": BytesSerializer()}, batch_decode=0, max_pre_download=max(2, window)
-    )
+    # JPEG files come as they are, to be decoded at the size that is needed; pickled fields are never unpickled.
+    as_they_are = dict.fromkeys(("jpeg", "pickle"), BytesSerializer())
+    # As many shards stay mapped as are mixed.
+    return StreamingDataset(str(folder), serializers=as_they_are, batch_decode=0, max_pre_download=max(2, window))

@@ -30,7 +30,13 @@ class Layout:
 
 
 class Storage(Protocol):
-    """What can be asked for images. A path is whatever the label table calls a path."""
+    """What can be asked for images. A path is whatever the label table calls a path.
+
+    Attributes:
+        cure: What to do about broken images, in a sentence or two.
+    """
+
+    cure: str
 
     def read(self, path: str) -> bytes:
         """Return the encoded image.
@@ -59,6 +65,8 @@ class Storage(Protocol):
 class Files:
     """A file an image."""
 
+    cure = "`check-data` lists all such files; replace the file, or leave broken ones out with data.on_broken=drop."
+
     def read(self, path: str) -> bytes:
         """Return the content of the file."""
         return Path(path).read_bytes()
@@ -80,13 +88,20 @@ class Files:
 
 FILES = Files()
 
-# How addresses of object storage begin. `local:FOLDER` is a folder that is treated like one.
-REMOTE = ("s3://", "gs://", "r2://", "azure://", "local:")
+LOCAL = "local:"  # before the name of a folder that is treated like object storage
+REMOTE = ("s3://", "gs://", "r2://", "azure://", LOCAL)
 
 
 def is_remote(root: str) -> bool:
     """Return whether the root of a data set is an address of object storage."""
     return root.startswith(REMOTE)
+
+
+def absolute(root: str) -> str:
+    """Return the root of a data set so that it means the same in another working folder."""
+    if root.startswith(LOCAL):
+        return LOCAL + absolute(root.removeprefix(LOCAL))
+    return root if is_remote(root) else str(Path(root).expanduser().absolute())
 
 
 def content_keys(storage: Storage, paths: Sequence[str]) -> list[bytes]:
