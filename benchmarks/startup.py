@@ -55,7 +55,7 @@ def commands(given: argparse.Namespace, folder: str, runs: Iterator[int]) -> dic
         IMPORTS: [sys.executable, "-c", f"import os, {LIBRARIES}; os._exit(0)"],
     }
     if given.template:
-        overrides = ("trainer.max_steps=1", "test=False", f"hydra.run.dir={folder}/run_{next(runs)}", STOP)
+        overrides = ("++trainer.max_steps=1", "test=False", f"hydra.run.dir={folder}/run_{next(runs)}", STOP)
         listed[TEMPLATE] = [given.template_python, "src/train.py", *overrides]
     return listed
 

@@ -73,7 +73,8 @@ def write_shards(table: "LabelTable", out: Path, shard_bytes: int, seed: int = 0
         with progress_bar() as progress:
             bar = progress.add_task("Writing shards", total=len(rows))
             for position, row in enumerate(rows.tolist()):
-                cache[position] = {"image": encoded(table, row), "name": str(table.names[row])}
+                # Not as text: where it is the name of a file, litdata would store that file instead.
+                cache[position] = {"image": encoded(table, row), "name": str(table.names[row]).encode()}
                 progress.advance(bar)
         cache.done()
         cache.merge()
@@ -129,11 +130,12 @@ def _check_names(table: "LabelTable") -> None:
 
 
 def _write_labels(table: "LabelTable", rows: "npt.NDArray[np.int64]", file: Path) -> None:
+    split = (SPLIT,) if all(table.split) else ()  # without one, whoever trains cuts one
     with open(file, "w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened)
-        writer.writerow([IMAGE, SPLIT, *table.classes])
+        writer.writerow([IMAGE, *split, *table.classes])
         for row in rows.tolist():
-            writer.writerow([table.names[row], table.split[row], *table.targets[row].tolist()])
+            writer.writerow([table.names[row], *(table.split[row] for _ in split), *table.targets[row].tolist()])
 
 
 if __name__ == "__main__":

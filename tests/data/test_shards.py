@@ -91,6 +91,17 @@ def test_each_split_is_written_as_a_whole_and_in_random_order(source):
     assert order.tolist() == order_of_rows(source, 0).tolist() != order_of_rows(source, 1).tolist()
 
 
+def test_names_of_files_that_are_there_stay_names(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(source.paths[0]).parent)
+    write_shards(source, tmp_path / "shards", SHARD)
+    assert read(tmp_path / "shards", tmp_path).read(0).shape[2] == 3
+
+
+def test_without_a_split_whoever_trains_cuts_one(source, tmp_path):
+    write_shards(replace(source, split=np.array([""] * len(source))), tmp_path / "shards", SHARD)
+    assert set(read(tmp_path / "shards", tmp_path).split) == {""}
+
+
 def test_shards_are_shuffled_window_by_window():
     shard = np.repeat(np.arange(10), 4)
     order = shuffled(40, np.random.default_rng(0), Layout(shard, 3, print))

@@ -45,7 +45,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 # Where epochs take a fraction of a second, as on computed features, saving each would take longer than training.
-SHARE = 50
+SHARE = 100
 
 
 def can_go_on_from(trainer: pl.Trainer, batch_idx: int) -> bool:

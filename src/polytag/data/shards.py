@@ -178,8 +178,8 @@ class Shards:
         """
         sample = self._sample(int(path))
         wanted = self.names[int(path)]
-        called = sample.get("name", wanted) if isinstance(sample, Mapping) else wanted
-        if called != wanted and os.path.normpath(str(called).strip()) != wanted:  # as `read_csv` writes it
+        called = _text(sample.get("name", wanted)) if isinstance(sample, Mapping) else wanted
+        if called != wanted and os.path.normpath(called.strip()) != wanted:  # as `read_csv` writes it
             raise UserError(
                 f"Sample {self.name(path)} is {called}, and its line in the labels is {wanted}. There must "
                 "be a line for each sample, in their order: bring back the file that `write-shards` wrote."
@@ -233,6 +233,10 @@ class Shards:
     def _want(self, shard: int) -> None:
         if self.cache is not None:
             self.cache.want(self.shards[shard].file)
+
+
+def _text(field: Any) -> str:
+    return bytes(field).decode(errors="replace") if isinstance(field, bytes | bytearray | memoryview) else str(field)
 
 
 def _open(folder: Path, window: int) -> Any:
