@@ -25,14 +25,8 @@ log = logging.getLogger(__name__)
 FREE = (
     *("paths", "logger", "tags", "notes", "print_config", "train", "test", "sweep", "resume", "allow_changes"),
     *("dry_run", "data.root", "data.num_workers", "data.download"),  # the labels themselves are compared
-    *(
-        "data.cache",
-        "data.cache_gb",
-        "data.cache_key",
-        "data.shard_cache",
-        "data.shard_cache_gb",
-        "data.storage_options",
-    ),
+    *("data.cache", "data.cache_gb", "data.cache_key"),
+    *("data.shard_cache", "data.shard_cache_gb", "data.storage_options"),
     *("callbacks.progress", "callbacks.model_summary", "callbacks.lr_monitor", "callbacks.stopping"),
     *("callbacks.checkpoint.every_minutes", "trainer.accelerator", "trainer.devices", "trainer.num_nodes"),
     *("trainer.strategy", "trainer.profiler", "trainer.log_every_n_steps"),

@@ -113,7 +113,7 @@ class ShardCache:
             name = wanted.get()
             try:
                 self._bring(name)
-            except UserError as error:
+            except (UserError, OSError) as error:
                 log.debug(error)
 
     def _bring(self, name: str) -> None:

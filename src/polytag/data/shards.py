@@ -219,11 +219,12 @@ class Shards:
         return f"{path} of {self.root}"
 
     def keys(self, paths: Sequence[str], by: str = "stat") -> list[bytes]:
-        """Return a key of each sample; `stat` goes by its number and the index of the shards."""
+        """Return a key of each sample; `stat` goes by its number, the index of the shards and the names in them."""
         if by == "content":
             return content_keys(self, paths)
-        index = short_key((self.folder / INDEX).read_bytes()).decode()
-        return [short_key(f"{self.root}\n{index}\n{path}".encode()) for path in paths]
+        index, names = (self.folder / INDEX).read_bytes(), "\n".join(self.names.tolist())
+        shards = short_key(index + names.encode()).decode()
+        return [short_key(f"{self.root}\n{shards}\n{path}".encode()) for path in paths]
 
     def layout(self, paths: Sequence[str]) -> Layout:
         """Return the shard of each row."""
