@@ -48,3 +48,8 @@ def test_an_empty_cache_and_a_wrong_number(call):
     assert "0 GB" in call("clean_cache").out
     done = call("clean_cache", "keep_gb=-1")
     assert done.code == 2 and "keep_gb=-1 must be a number from 0" in done.err
+
+
+def test_a_size_must_be_a_number(call, stores):
+    done = call("clean_cache", "paths.cache=cache", "keep_gb=abc")
+    assert done.code == 2 and "keep_gb=abc must be a number from 0" in done.err

@@ -32,7 +32,7 @@ def test_a_run_scores_shards_as_it_scores_the_files(call, finished_run, shards, 
     for name, data in {"files": (), "near": (f"data.root={shards}",), "far": (f"data.root=local:{shards}",)}.items():
         options = ("data=streaming", *data) if data else ()
         done = call("evaluate", f"run={finished_run}", "split=val", *options, f"out={tmp_path / name}")
-        assert done.code == 0, done.err
+        assert done.code == 0 and "on the 5 images of split=val" in done.out, done.err
     assert len(predictions(tmp_path / "files")) == 5
     assert predictions(tmp_path / "files") == predictions(tmp_path / "near") == predictions(tmp_path / "far")
 
@@ -94,7 +94,15 @@ def test_tiff_chips_are_written_as_they_are_decoded(call, tmp_path):
     [
         ((), "out is not set"),
         (("out=.",), "exists already. Name a new folder."),
-        (("out=new", "shard_mb=0"), "shard_mb=0 must be above 0"),
+        (("out=new", "shard_mb=0"), "shard_mb=0 must be a number above 0"),
+        (("out=new", "shard_mb=many"), "shard_mb=many must be a number above 0"),
+        (("out=s3://bucket/new",), "out=s3://bucket/new must be a folder: copy it there"),
+        (("out=new", "data=streaming", "data.root=null"), "data.root is not set"),
+        (
+            ("out=new", "data=streaming", "data.root=http://x/y"),
+            "data.root=http://x/y: shards are read from folders and",
+        ),
+        (("out=new", "data=streaming", "data.root=.", "data.window=few"), "data.window=few must be a number"),
         (("out=new", "data=streaming"), "data.root is not set"),
         (("out=new", "data=streaming", "data.root=local:nowhere"), "local:/{}/nowhere/index.json cannot be fetched"),
     ],

@@ -53,7 +53,7 @@ def data_options(data: DictConfig) -> DataOptions:
 
 def build_source(data: DictConfig) -> LabelTable:
     """Read the labels of a data config. Whether the images exist is not looked at yet."""
-    if OmegaConf.is_missing(data, "root"):
+    if OmegaConf.is_missing(data, "root") or data.root is None:
         raise UserError("data.root is not set: which folder holds the data? data.root=FOLDER")
     table = build({key: value for key, value in plain_values(data).items() if key not in COMMON_DATA_KEYS})
     assert isinstance(table, LabelTable)
@@ -261,5 +261,5 @@ def check_tta(config: DictConfig, network: "Network", recipe: Recipe) -> None:
 def absolute_paths(config: DictConfig) -> None:
     """Make the folders of the data absolute, so that the run can be evaluated from anywhere."""
     for key in ("root", "shard_cache"):
-        if key in config.data and not OmegaConf.is_missing(config.data, key):
-            config.data[key] = absolute(config.data[key])
+        if key in config.data and not OmegaConf.is_missing(config.data, key) and config.data[key] is not None:
+            config.data[key] = absolute(str(config.data[key]))

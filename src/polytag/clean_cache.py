@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
     from polytag import check_config
 
     check_config.check_keys(config, "clean_cache")
-    if config.keep_gb is not None and not config.keep_gb >= 0:
+    if config.keep_gb is not None and not (isinstance(config.keep_gb, int | float) and config.keep_gb >= 0):
         raise UserError(f"keep_gb={config.keep_gb} must be a number from 0, or null to delete nothing.")
     folder = Path(config.paths.cache).expanduser().absolute()
     segments = list_segments(folder)
@@ -47,7 +47,7 @@ def print_stores(folder: Path, segments: list[StoredSegment]) -> None:
     """Print a line a store."""
     table = Table(title=f"{folder}: {sum(segment.size for segment in segments) / 1e9:.3g} GB")
     for heading in ("store", "arrays", "GB", "last used"):
-        table.add_column(heading, justify="left" if heading == "store" else "right")
+        table.add_column(heading, justify="left" if heading == "store" else "right", no_wrap=True)
     for store in sorted({segment.file.parent for segment in segments}):
         own = [segment for segment in segments if segment.file.parent == store]
         used = datetime.fromtimestamp(max(segment.used for segment in own))

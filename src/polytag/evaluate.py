@@ -36,7 +36,8 @@ def main(config: DictConfig) -> None:
     tta = build.build_tta(config.tta, config.data)
     run = load_run(config.run, config.checkpoint, build.build(config.policy))
     everything = with_classes(build.build_table(config.data), run.classes)
-    rows = choose_rows(everything, config.split, own=is_own_data(config.data, run.config.data))
+    split = config.split or ("val" if is_own_data(config.data, run.config.data) else "all")
+    rows = choose_rows(everything, split)
     probabilities = run.predict(
         rows,
         tta=tta,
@@ -48,7 +49,8 @@ def main(config: DictConfig) -> None:
     )
     learned_from = everything.part(TRAIN) if len(everything.part(TRAIN)) else everything
     result = score(rows, probabilities, learned_from.targets, run.policy, build.build_metrics(config))
-    title = f"Scores of {config.checkpoint} on {len(rows):,} images{'' if isinstance(tta, NoTTA) else f' with {tta}'}"
+    views = "" if isinstance(tta, NoTTA) else f" with {tta}"
+    title = f"Scores of {config.checkpoint} on the {len(rows):,} images of split={split}{views}"
     console.print_scores(title, {"this run": result.scores} | result.baselines, result.undefined)
     write_predictions(out / "predictions.csv", rows.names, run.classes, probabilities, targets=rows.targets)
     folder.write_json(
@@ -100,18 +102,17 @@ def with_classes(table: "LabelTable", classes: tuple[str, ...]) -> "LabelTable":
     return replace(table, classes=classes, targets=targets)
 
 
-def choose_rows(table: "LabelTable", split: str | None, own: bool) -> "LabelTable":
+def choose_rows(table: "LabelTable", split: str) -> "LabelTable":
     """Return the rows to score.
 
     Raises:
         UserError: An unknown split, or one without rows.
     """
-    chosen = split or ("val" if own else "all")
-    if chosen not in ("train", "val", "test", "all"):
-        raise UserError(f"split={chosen} is none of train, val, test, all.")
-    rows = table if chosen == "all" else table.part(chosen)
+    if split not in ("train", "val", "test", "all"):
+        raise UserError(f"split={split} is none of train, val, test, all.")
+    rows = table if split == "all" else table.part(split)
     if not len(rows):
-        raise UserError(f"The data has no rows in split={chosen}. Choose another: split=all.")
+        raise UserError(f"The data has no rows in split={split}. Choose another: split=all.")
     return rows
 
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROUNDS = 2  # of measuring each choice, in turn; the fastest counts
+LEAST = 10.0  # seconds a phase that compiling takes here or anywhere
+AFTER_A_KILL = (
+    "Was a process killed while it compiled, TORCHINDUCTOR_CACHE_DIR=FOLDER helps: another place for its files."
+)
 SWEEP_FILE = "settled.yaml"
 
 
@@ -115,19 +119,24 @@ def whether_to_compile(config: DictConfig, table: "LabelTable", folder: Path) ->
     The phase that takes longest is compiled; the others are taken to gain as much, and to need as long.
     """
     plain = measured(config, table, folder, [{"compile": False}])[0]
+    total = sum(cost.seconds for cost in plain)
+    if total < LEAST * len(plain):
+        log.info(f"compile=false: about {total:.0f} s as it is, and compiling takes longer.")
+        return False
+    log.info("Measuring compile=true; compiling may take minutes.")
     longest = max(range(len(plain)), key=lambda phase: plain[phase].seconds)
     try:
         compiled = measured(config, table, folder, [{"compile": True}], only=longest, rounds=1)[0][0]
     except UserError:
         raise
     except Exception as error:  # the compiler and its backends raise what they like; without them it runs all the same
-        log.info(f"compile=false: compiling fails here ({str(error).strip().splitlines()[0]}).")
+        log.info(f"compile=false: compiling fails here ({str(error).strip().splitlines()[0]}). {AFTER_A_KILL}")
         return False
-    total = sum(cost.seconds for cost in plain)
     # A last batch that is not full is compiled for itself: twice the time for a start.
     estimated = total * compiled.seconds / plain[longest].seconds + 2 * len(plain) * compiled.start
-    pays, as_it_is = estimated < total, f"about {total:.0f} s as it is"
-    log.info(f"compile={str(pays).lower()}: {as_it_is}, {estimated:.0f} s with compiling {len(plain)} phases.")
+    pays, phases = estimated < total, f"{len(plain)} phase{'s' * (len(plain) > 1)}"
+    costs = f"about {total:.0f} s as it is, {estimated:.0f} s with compiling {phases}"
+    log.info(f"compile={str(pays).lower()}: {costs}.")
     return pays
 
 
@@ -162,9 +171,8 @@ def whether_to_cache(config: DictConfig, table: "LabelTable", folder: Path) -> b
         seconds = [sum(cost.seconds for cost in costs) / share for costs in measured(config, few, folder, choices)]
     pays = seconds[1] + filling < seconds[0]
     without, with_it = seconds
-    log.info(
-        f"data.cache={str(pays).lower()}: about {without:.0f} s without, {with_it:.0f} s with, {filling:.0f} s to fill."
-    )
+    costs = f"about {without:.1f} s without, {with_it:.1f} s with, {filling:.1f} s to fill"
+    log.info(f"data.cache={str(pays).lower()}: {costs}.")
     return pays
 
 

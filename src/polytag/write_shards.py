@@ -27,15 +27,18 @@ def main(config: DictConfig) -> None:
     check_config.check_keys(config, "write_shards")
     if OmegaConf.is_missing(config, "out"):
         raise UserError("out is not set: which new folder shall hold the shards? out=FOLDER")
-    if not config.shard_mb > 0:
-        raise UserError(f"shard_mb={config.shard_mb} must be above 0.")
+    if "://" in str(config.out):
+        raise UserError(f"out={config.out} must be a folder: copy it there with the storage's own tools afterwards.")
+    if not isinstance(config.shard_mb, int | float) or not config.shard_mb > 0:
+        raise UserError(f"shard_mb={config.shard_mb} must be a number above 0.")
     out = Path(config.out).expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"out={out} exists already. Name a new folder.")
     build.absolute_paths(config)
     table = build.build_table(config.data)
     shards = write_shards(table, out, int(config.shard_mb * 1e6), config.seed)
-    print(f"{len(table):,} images in {shards:,} shards: {out}\nTo train on them: train data=streaming data.root={out}")
+    print(f"{len(table):,} images in {shards:,} shard{'s' * (shards > 1)}: {out}")
+    print(f"To train on them: train data=streaming data.root={out}")
 
 
 def write_shards(table: "LabelTable", out: Path, shard_bytes: int, seed: int = 0) -> int:

@@ -167,9 +167,19 @@ def test_keys_by_content_are_shared_by_copies(tmp_path, table):
 
 def test_too_little_room_is_said_before_anything_is_written(tmp_path, table):
     cache = ResizeCache(tmp_path / "cache", limit_gb=1e-5)
-    with pytest.raises(UserError, match=r"32 px, 64 px take about .* GB.*data.cache_gb=1e-05.*clean-cache keep_gb=0"):
+    words = r"32 px, 64 px take about .* GB in all, more than data.cache_gb=1e-05. Raise it, or go without"
+    with pytest.raises(UserError, match=words):
         cache.fill(table, [SMALL, LARGE])
     assert folder_bytes(tmp_path / "cache") == 0
+
+
+def test_deleting_is_advised_only_where_it_helps(tmp_path, table):
+    ResizeCache(tmp_path / "cache").fill(table, [LARGE])
+    used = folder_bytes(tmp_path / "cache") / 1e9
+    with pytest.raises(UserError, match=r"with the .* GB that are in .*clean-cache keep_gb="):
+        ResizeCache(tmp_path / "cache", limit_gb=1.05 * used).fill(table, [SMALL])
+    with pytest.raises(UserError, match=r"64 px, 32 px take about .* GB in all, more than data.cache_gb"):
+        ResizeCache(tmp_path / "cache", limit_gb=1.05 * used).fill(table, [LARGE, SMALL])  # needs what is there too
 
 
 def test_a_broken_image_is_named_and_the_images_before_it_stay(table, cache):

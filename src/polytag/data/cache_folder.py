@@ -40,7 +40,7 @@ def delete_segment(segment: StoredSegment) -> None:
     arrays_of(segment.file).unlink(missing_ok=True)
 
 
-def require_room(folder: Path, needed: float, limit_gb: float, what: str, otherwise: str) -> None:
+def require_room(folder: Path, needed: float, limit_gb: float, what: str, otherwise: str, there: float = 0.0) -> None:
     """Refuse to write more below a folder than its limit or the disk allows.
 
     Args:
@@ -49,6 +49,7 @@ def require_room(folder: Path, needed: float, limit_gb: float, what: str, otherw
         limit_gb: How large the folder may become, in 10^9 bytes.
         what: What is to be written, for people.
         otherwise: How to go on without it.
+        there: Bytes of the same that are written already, and needed too.
 
     Raises:
         UserError: The room that it takes, the room there is, and what to do.
@@ -58,6 +59,9 @@ def require_room(folder: Path, needed: float, limit_gb: float, what: str, otherw
     take = f"{what} take about {needed / 1e9:.3g} GB"
     if needed > free:
         raise UserError(f"{take}, and the disk of {folder} has {free / 1e9:.3g} GB left. To go without: {otherwise}")
+    if there + needed > limit_gb * 1e9:
+        whole = f"{what} take about {(there + needed) / 1e9:.3g} GB in all"
+        raise UserError(f"{whole}, more than data.cache_gb={limit_gb:g}. Raise it, or go without: {otherwise}")
     if used + needed > limit_gb * 1e9:
         raise UserError(
             f"{take}; with the {used / 1e9:.3g} GB that are in {folder} that is more than data.cache_gb={limit_gb:g}. "

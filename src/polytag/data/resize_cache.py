@@ -1,5 +1,6 @@
 """The resize cache: presized images on disk, read by mapping instead of decoding. Shared by runs, folds and sweeps."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -112,12 +113,14 @@ class ResizeCache:
         Raises:
             UserError: The room that it takes, the room there is, and what to do.
         """
-        needed = 0.0
+        needed, there = 0.0, 0.0
         for presize in presizes:
-            rows = self.find(table, presize).missing
+            stored = self.find(table, presize)
+            rows = stored.missing
+            there += sum(math.prod(shape) for shape in stored.shapes)
             sample = rows[np.linspace(0, max(0, len(rows) - 1), min(SAMPLE, len(rows))).astype(int)]
             sizes = [table.read(row, presize).nbytes for row in sample]
             needed += float(np.mean(sizes)) * len(rows) if sizes else 0.0
         if needed:
             what = f"The shrunken images of {', '.join(f'{presize.side} px' for presize in presizes)}"
-            require_room(self.folder, needed, self.limit_gb, what, "data.cache=false")
+            require_room(self.folder, needed, self.limit_gb, what, "data.cache=false", there)

@@ -157,9 +157,15 @@ class ShardCache:
         except Exception as error:  # whatever the client of the storage raises
             partial.unlink(missing_ok=True)
             first = (str(error).strip().splitlines() or [""])[0]
+            cure = (
+                "Correct data.root, or give the credentials and options that the storage asks for (see docs/data.md)."
+            )
+            if self.remote.startswith(LOCAL):
+                cure = "Correct data.root, or copy the data set there again."
+            elif isinstance(error, ImportError):
+                cure = "docs/data.md says what each storage needs."
             raise UserError(
-                f"{self.remote}/{name} cannot be fetched ({type(error).__name__}: {first}). Correct data.root, or give "
-                "the credentials and options that the storage asks for (see docs/data.md)."
+                f"{self.remote}/{name} cannot be fetched ({type(error).__name__}: {first}). {cure}"
             ) from error
 
 

@@ -20,7 +20,7 @@ from polytag.data.csv import read_csv
 from polytag.data.files import require_path
 from polytag.data.label_table import LabelTable
 from polytag.data.shard_cache import INDEX, Shard, ShardCache, cache_folder_of
-from polytag.data.storage import Layout, content_keys, is_remote, short_key
+from polytag.data.storage import LOCAL, REMOTE, Layout, content_keys, is_remote, short_key
 from polytag.errors import UserError
 
 # How often a shard is fetched again that was deleted before it could be read.
@@ -48,14 +48,21 @@ def read_shards(
             read; or the labels do not fit them.
     """
     require_litdata()
+    for option, value in (("window", window), ("shard_cache_gb", shard_cache_gb)):
+        if isinstance(value, str):
+            raise UserError(f"data.{option}={value} must be a number.")
     if window < 1:
         raise UserError(f"data.window must be 1 or more, not {window}.")
+    if "://" in root and not is_remote(root):
+        raise UserError(f"data.root={root}: shards are read from folders and from {', '.join(REMOTE)}.")
     if is_remote(root):
         cache = ShardCache(root, cache_folder_of(Path(shard_cache), root), shard_cache_gb * 1e9, storage_options)
         cache.fetch_small(INDEX, labels)
         folder = cache.folder
         shards = read_index(folder / INDEX, root)
         _require_room(shards, window, shard_cache_gb)
+        if root.startswith(LOCAL):
+            _require_shards(Path(root.removeprefix(LOCAL)), shards)
         cache.sizes = {shard.file: shard.size for shard in shards}
     else:
         cache, folder = None, require_path(Path(root).expanduser(), "folder", "Correct data.root.")
@@ -98,7 +105,8 @@ def read_index(file: Path, root: str) -> tuple[Shard, ...]:
 def require_litdata() -> None:
     """Raise where litdata is not installed, and keep it from asking the network for its newest version."""
     os.environ.setdefault("LITDATA_DISABLE_VERSION_CHECK", "1")
-    logging.getLogger("litdata").setLevel(logging.WARNING)  # how it reads is no news
+    for library in ("litdata", "botocore"):  # how they read, and with whose key, is no news
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         import litdata  # noqa: F401
     except ImportError as error:

@@ -101,7 +101,7 @@ def absolute(root: str) -> str:
     """Return the root of a data set so that it means the same in another working folder."""
     if root.startswith(LOCAL):
         return LOCAL + absolute(root.removeprefix(LOCAL))
-    return root if is_remote(root) else str(Path(root).expanduser().absolute())
+    return root if "://" in root else str(Path(root).expanduser().absolute())
 
 
 def content_keys(storage: Storage, paths: Sequence[str]) -> list[bytes]:
