@@ -261,6 +261,17 @@ def test_shards_that_are_missing_or_cut_are_named_at_the_start(folder, tmp_path,
         read(f"{before}{folder}", tmp_path)
 
 
+def test_a_shard_that_goes_later_is_named(folder, tmp_path):
+    table = read(folder, tmp_path)
+    table.read(0)
+    (folder / table.storage.shards[1].file).unlink()
+    second = table.storage.shards[0].samples
+    for _ in range(2):  # and never the image of another shard
+        with pytest.raises(UserError, match=rf"The shard .*{table.storage.shards[1].file} is gone"):
+            table.read(second)
+    assert table.read(0).shape[2] == 3
+
+
 def test_labels_must_fit_the_samples(folder, tmp_path):
     lines = (folder / "labels.csv").read_text().splitlines()
     (folder / "labels.csv").write_text("\n".join(lines[:-1]))

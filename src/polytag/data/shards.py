@@ -218,8 +218,10 @@ class Shards:
                     self._dataset = _open(self.folder, self.window)
                 try:
                     return self._dataset[number]
-                except FileNotFoundError:  # deleted meanwhile, to make room
+                except FileNotFoundError:
                     self._dataset = None  # it would take this shard for open, and read on in the one before
+            if self.cache is None:
+                raise UserError(f"The shard {self.folder / file} is gone: copy it there again.")
         raise UserError(f"{self.folder / file} is deleted whenever it shall be read: raise data.shard_cache_gb.")
 
     def name(self, path: str) -> str:
