@@ -26,6 +26,12 @@ def test_without_a_size_it_only_lists(call, stores):
     assert all(not len(store.find([b"k"]).missing) for store in stores)
 
 
+def test_no_name_is_cut(call, stores, tmp_path):
+    name = "features_128px_tf_efficientnet_lite0_" + "a" * 60
+    stores[0].folder.rename(tmp_path / "cache" / name)
+    assert name in call("clean_cache", "paths.cache=cache").out
+
+
 def test_the_least_recently_used_goes_first(call, stores):
     done = call("clean_cache", "paths.cache=cache", "keep_gb=0.0015")
     assert "Deleted 0.001 of 0.002 GB." in done.out

@@ -23,6 +23,7 @@ from polytag.data.images import damage_of
 from polytag.data.label_table import LabelTable
 from polytag.data.statistics import cooccurrence, label_counts, labels_per_image
 from polytag.errors import UserError
+from polytag.tracking.console import wide_console
 
 MISSING, BROKEN, DUPLICATE, CONFLICT, MIS_SIZED = "missing", "broken", "duplicate", "conflicting labels", "mis-sized"
 SMALLEST_SIDE = 32  # pixels; below, a network that halves the image five times has nothing left
@@ -91,17 +92,11 @@ def run(cfg: DictConfig) -> int:
     if out is not None and out.exists() and not cfg.overwrite:
         raise UserError(f"out={out} exists already. Choose another name, or set overwrite=true.")
     report = check(build_source(cfg.data), cfg.workers)
-    print_report(report, _console())
+    print_report(report, wide_console())
     if out is not None:
         write_problems(report, out)
         print(f"problems written to {out}")
     return 2 if report.has_unreadable else 0
-
-
-def _console() -> Console:
-    # A pipe has no width: take one that the widest table fits.
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
 
 
 def check(table: LabelTable, workers: int | None = None) -> Report:

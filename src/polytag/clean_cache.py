@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from polytag.commands import command
 from polytag.data.cache_folder import StoredSegment, delete_segment, list_segments
 from polytag.errors import UserError
+from polytag.tracking.console import wide_console
 
 
 @command("clean_cache")
@@ -47,7 +47,8 @@ def print_stores(folder: Path, segments: list[StoredSegment]) -> None:
     """Print a line a store."""
     table = Table(title=f"{folder}: {sum(segment.size for segment in segments) / 1e9:.3g} GB")
     for heading in ("store", "arrays", "GB", "last used"):
-        table.add_column(heading, justify="left" if heading == "store" else "right", no_wrap=True)
+        is_name = heading == "store"
+        table.add_column(heading, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     for store in sorted({segment.file.parent for segment in segments}):
         own = [segment for segment in segments if segment.file.parent == store]
         used = datetime.fromtimestamp(max(segment.used for segment in own))
@@ -55,7 +56,7 @@ def print_stores(folder: Path, segments: list[StoredSegment]) -> None:
         table.add_row(
             store.name, f"{sum(segment.arrays for segment in own):,}", f"{size:.3g}", f"{used:%Y-%m-%d %H:%M}"
         )
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
 
 
 if __name__ == "__main__":

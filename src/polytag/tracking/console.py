@@ -25,6 +25,12 @@ MAX_GROUP_COLUMNS = 6
 WORDS = ("frozen", "curve", "transforms")  # columns that hold no numbers
 
 
+def wide_console() -> Console:
+    """Return a console for wide tables. A pipe has no width: there it takes one that the widest table fits."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
 def progress_bar() -> Progress:
     """Return a bar that vanishes when its work is done, and is not shown where there is no terminal."""
     return Progress(console=console, transient=True, disable=not console.is_terminal)
