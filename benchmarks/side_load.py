@@ -12,7 +12,7 @@ from sides import seconds, serve
 from polytag.data.label_table import LabelTable, make_table
 from polytag.data.loaders import train_loader
 from polytag.data.resize_cache import ResizeCache
-from polytag.data.shards import read_shards
+from polytag.data.streaming import read_shards
 from polytag.data.transforms import Dihedral, SideOn
 from polytag.schedule.curves import Constant
 from polytag.schedule.recipe import Phase

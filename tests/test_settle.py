@@ -157,7 +157,7 @@ def test_a_recipe_shorter_than_any_compiling_is_not_compiled_to_see(csv_data, tm
     asked = costs_of(monkeypatch, lambda config: [Cost(1, 9.0), Cost(1, 9.0)])
     assert settle.whether_to_compile(config, None, tmp_path) is False
     assert not any(compile for _, compile, _ in asked)
-    assert "compile=false: about 18 s as it is, and compiling takes longer." in caplog.text
+    assert "compile=false: about 18 s as it is, too little for compiling to pay." in caplog.text
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from conftest import TINY
 from fake import planet
 from test_resume import SETTINGS, Stopped, assert_equal_runs, stop_at
 
-from polytag.data.shards import read_shards
+from polytag.data.streaming import read_shards
 
 SHARD = "shard_mb=0.01"
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROUNDS = 2  # of measuring each choice, in turn; the fastest counts
-LEAST = 10.0  # seconds a phase that compiling takes here or anywhere
+LEAST = 10.0  # seconds a phase: about what compiling takes, so for less it is not tried
 AFTER_A_KILL = (
     "Was a process killed while it compiled, TORCHINDUCTOR_CACHE_DIR=FOLDER helps: another place for its files."
 )
@@ -121,7 +121,7 @@ def whether_to_compile(config: DictConfig, table: "LabelTable", folder: Path) ->
     plain = measured(config, table, folder, [{"compile": False}])[0]
     total = sum(cost.seconds for cost in plain)
     if total < LEAST * len(plain):
-        log.info(f"compile=false: about {total:.0f} s as it is, and compiling takes longer.")
+        log.info(f"compile=false: about {total:.0f} s as it is, too little for compiling to pay.")
         return False
     log.info("Measuring compile=true; compiling may take minutes.")
     longest = max(range(len(plain)), key=lambda phase: plain[phase].seconds)

@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
         raise UserError(f"out={config.out} must be a folder: copy it there with the storage's own tools afterwards.")
     if not isinstance(config.shard_mb, int | float) or not config.shard_mb > 0:
         raise UserError(f"shard_mb={config.shard_mb} must be a number above 0.")
-    out = Path(config.out).expanduser().absolute()
+    out = Path(str(config.out)).expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"out={out} exists already. Name a new folder.")
     build.absolute_paths(config)
@@ -60,7 +60,7 @@ def write_shards(table: "LabelTable", out: Path, shard_bytes: int, seed: int = 0
         UserError: Two images have the same name, a class has the name of a column, or an image cannot be read.
     """
     from polytag.data.shard_cache import INDEX
-    from polytag.data.shards import read_index, require_litdata
+    from polytag.data.streaming import read_index, require_litdata
     from polytag.tracking.console import progress_bar
 
     require_litdata()

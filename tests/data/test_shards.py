@@ -23,8 +23,8 @@ from polytag.data.loaders import evaluation_loader, train_loader
 from polytag.data.presize import Presize
 from polytag.data.resize_cache import ResizeCache
 from polytag.data.shard_cache import ShardCache
-from polytag.data.shards import read_index, read_shards
 from polytag.data.storage import Layout
+from polytag.data.streaming import read_index, read_shards
 from polytag.data.transforms import SideOn
 from polytag.errors import UserError
 from polytag.schedule.curves import Constant

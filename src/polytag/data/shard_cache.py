@@ -52,7 +52,8 @@ class ShardCache:
 
     def _forget_process(self) -> None:
         """Neither connections nor threads survive a fork."""
-        self._process, self._last = os.getpid(), ""
+        self._process = os.getpid()
+        self._last = ""  # which shard was used last: noting each use of each sample would take time
         self._downloader: Any = None
         self._wanted: SimpleQueue[str] | None = None
 
