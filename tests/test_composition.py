@@ -13,10 +13,12 @@ import pytest
         (["+recipe.lrr=1"], "Nothing reads the key 'recipe.lrr'. Did you mean 'lr'?"),
         (["modle=resnet18"], "Nothing reads the key 'modle'. Did you mean 'model'?"),
         (["recipe=fine_tune", "recipe.freeze=2"], "Did you mean 'freeze_epochs'?"),  # those of the chosen option
+        (["model.head_options.lam=1"], "Keys of model.head_options are new to the config, so they need a plus"),
+        (["model.head_options={lam: 1}"], "need a plus: '+model.head_options=...'."),
         (["seed.x=1"], "Nothing reads the key 'seed.x': seed is no group of settings."),
         (["seed.x=1", "model=resnet81"], "There is no model=resnet81."),
         (["model=resnet81"], "There is no model=resnet81. Did you mean 'resnet18'? Known: convnext_tiny, "),
-        (["experiment=miml"], "There is no experiment=miml. Known: miml_finetune, miml_keras, "),
+        (["experiment=miml"], "There is no experiment=miml. Known: frozen_features, miml_finetune, miml_keras, "),
         (["recipe.lr"], "'recipe.lr' has no value: recipe.lr=VALUE."),
         (["recipe.lr=a b=c"], "in 'recipe.lr=a b=c'. Put a value with special characters"),
         (["~recipe.lrr"], "'recipe.lrr' does not exist"),

@@ -49,7 +49,7 @@ def describe_mistake(error: Exception, folder: str, name: str, overrides: Sequen
     """
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        options = sorted(set(error.options) - {"common"})
+        options = sorted(set(error.options) - {"common", "from_run"})
         return f"There is no {group}={option}.{did_you_mean(option, options)} Known: {', '.join(options)}."
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
@@ -73,6 +73,8 @@ def _unknown_key(key: str, folder: str, name: str, overrides: Sequence[str]) -> 
     if not isinstance(node, DictConfig):
         return f"Nothing reads the key {key!r}: {path} is no group of settings."
     known = [str(one) for one in node if one != "_target_"]
+    if not known or (last in known and node[last] == {}):  # a mapping for whatever its reader takes
+        return f"Keys of {path if not known else key} are new to the config, so they need a plus: '+{key}=...'."
     return f"Nothing reads the key {key!r}.{did_you_mean(last, known)} Known: {', '.join(sorted(known))}."
 
 

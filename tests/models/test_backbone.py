@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from polytag.errors import UserError
-from polytag.models.backbone import check_image_size, create_backbone, map_features, measure_width, pool_features
+from polytag.models.backbone import (
+    check_image_size,
+    create_backbone,
+    map_features,
+    measure_width,
+    patch_grid,
+    pool_features,
+)
 from polytag.models.network import build_network
 
 
@@ -37,6 +44,24 @@ def test_a_transformer_gives_its_patches_as_a_map():
     assert tokens.shape == (1, 13, 192)  # 4 x 3 patches and the class token
     assert features.shape == (1, 192, 12, 1)
     assert torch.equal(features[0, :, :, 0], tokens[0, 1:].T)
+
+
+@pytest.mark.parametrize(
+    ("name", "patches", "image", "grid"),
+    [
+        ("vit_tiny_patch16_224", 12, (64, 48), (4, 3)),  # timm knows
+        ("vit_tiny_patch16_224", 12, (48, 64), (3, 4)),
+        ("levit_128s", 16, (224, 224), (4, 4)),  # it does not: the image's own shape
+        ("xcit_nano_12_p16_224", 192, (256, 192), (16, 12)),
+    ],
+)
+def test_patches_find_their_places(name, patches, image, grid):
+    assert patch_grid(create_backbone(name, "map"), patches, *image) == grid
+
+
+def test_patches_without_places_are_refused():
+    with pytest.raises(UserError, match=r"VOLO gives 197 patches of an image of 224 x 224 .* no grid"):
+        patch_grid(create_backbone("volo_d1_224", "map"), 197, 224, 224)
 
 
 def test_channels_that_come_last_are_moved():

@@ -43,6 +43,8 @@ def assert_same_history(one, other, tolerance=1e-5):
         ("recipe.image_sizes=[32]", "recipe.epochs=[2,0]"),
         ("recipe=fine_tune", "recipe.image_size=32", "recipe.epochs=1", "recipe.freeze_epochs=2"),
         (*PROBE, "model.head=fastai", "model.head_dropout=0"),  # takes maps, and has batch normalisation of its own
+        (*PROBE, "model.head=csra", "model.backbone=test_vit"),  # a map of 4 x 1 patches
+        (*PROBE, "model.head=ml_decoder", "model.head_dropout=0", "+model.head_options.decoder_width=64"),
         (*PROBE, *EIGHT, "recipe.views=8"),
         # From the second size on the backbone is another than the first weights.
         ("recipe.image_sizes=[32,48]", "recipe.epochs=[1,1]", "data.cache=true"),
@@ -69,7 +71,9 @@ def test_what_is_computed_once_is_found_again_by_the_same_weights_and_pixels_onl
     assert computed(5, "seed=1") == [19, 5]  # other random weights
     assert computed(6, "trainer.precision=bf16-mixed") == [19, 5]
     assert computed(7, *EIGHT, "recipe.views=8") == [19, 5]  # one view of the validation images
-    assert sum(segment.arrays for segment in list_segments(tmp_path / "data/cache")) == 6 * 24
+    assert computed(8, "model.head=csra") == [19, 5]  # maps instead of their means
+    assert computed(9, "model.head=ml_decoder", "+model.head_options.decoder_width=64") == []
+    assert sum(segment.arrays for segment in list_segments(tmp_path / "data/cache")) == 7 * 24
 
 
 def test_linear_probe_precomputes_without_augmentation_unless_told_otherwise(call, csv_data, tmp_path):

@@ -115,6 +115,68 @@ def test_the_heads_dropout_can_be_set():
     assert (layers[1].p, layers[5].p) == (0.1, 0.2)
 
 
+@pytest.mark.parametrize("head", ["csra", "ml_decoder"])
+@pytest.mark.parametrize(("backbone", "places"), [("test_resnet", (3, 2)), ("test_vit", (6, 4))])
+def test_a_network_shows_where_it_looks(backbone, places, head):
+    network = build_network(backbone, "none", head, 3, head_dropout=0.5).train()
+    pixels = images(96)[..., :64]  # 96 x 64
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    maps = network.attention(pixels)
+    assert maps.shape == (2, 3, *places) and maps.dtype == torch.float32 and not maps.requires_grad
+    torch.testing.assert_close(maps.sum((2, 3)), torch.ones(2, 3))
+    assert all(module.training for module in network.modules())  # in which batch statistics would differ
+    assert torch.equal(network.eval().attention(pixels), maps)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_the_map_of_a_transformer_lies_as_its_patches_do():
+    """Whatever one patch of the image changes in a network that looks at each patch alone, changes at its place."""
+    network = build_network("test_vit", "none", "csra", 1).eval()
+    network.backbone.blocks = torch.nn.Identity()
+    network.backbone.pos_embed.data.zero_()
+    pixels = torch.zeros(1, 3, 64, 48, dtype=torch.uint8)
+    pixels[:, :, 32:48, 16:32] = 255  # row 2, column 1 of 4 x 3
+    maps = network.attention(pixels)[0, 0]
+    odd = (maps - maps.median()).abs() > 1e-6
+    assert odd.nonzero().tolist() == [[2, 1]]
+
+
+def test_a_network_without_attention_says_which_have_it():
+    network = build_network("test_resnet", "none", "fastai", 2)
+    with pytest.raises(UserError, match=r"model.head=fastai has no attention .* These have: csra, ml_decoder\."):
+        network.attention(images(64))
+
+
+def test_the_options_of_a_head_reach_it():
+    head = build_network("test_resnet", "none", "csra", 2, head_dropout=0.1, head_options={"num_heads": 4}).head
+    assert (len(head.temperatures), head.dropout.p) == (4, 0.1)
+    assert (
+        build_network("test_resnet", "none", "fastai", 2, head_options={"hidden": 9}).head.layers[2].out_features == 9
+    )
+    with pytest.raises(UserError, match=r"head_options\.groups is no option of model\.head=csra"):
+        build_network("test_resnet", "none", "csra", 2, head_options={"groups": 9})
+
+
+@pytest.mark.parametrize("head", ["csra", "ml_decoder"])
+def test_map_heads_work_on_transformers_and_on_other_maps(head):
+    for backbone in ("test_vit", "test_convnext"):
+        network = build_network(backbone, "none", head, 3)
+        network(images(64)).sum().backward()
+        assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+        assert all(name.startswith("head.") for name in layer_groups(network)["head"])
+
+
+@pytest.mark.parametrize("head", ["csra", "ml_decoder"])
+def test_map_heads_compute_in_lower_precision(head):
+    torch.manual_seed(0)
+    network = build_network("test_resnet", "none", head, 3).eval()
+    with torch.no_grad():
+        exact = network(images(64))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.allclose(network(images(64)).float(), exact, atol=0.05)
+            assert network.attention(images(64)).dtype == torch.float32
+
+
 def test_an_unknown_head_is_refused():
     with pytest.raises(UserError, match=r"model.head='fastia' .*Did you mean 'fastai'"):
         build_network("resnet18", "none", "fastia", 2)

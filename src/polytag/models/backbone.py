@@ -1,5 +1,6 @@
 """Any timm backbone by name, what it hands to a head, and the image sizes it takes."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,28 @@ def _as_map(backbone: TimmModel, features: Tensor) -> Tensor:
     if features.ndim == 3:
         return features[:, getattr(backbone, "num_prefix_tokens", 0) :].transpose(1, 2).unsqueeze(-1)
     return features.permute(0, 3, 1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else features
+
+
+def patch_grid(backbone: TimmModel, patches: int, height: int, width: int) -> tuple[int, int]:
+    """Return the rows and columns that a transformer's patches have in images of a height and width in pixels.
+
+    The backbone knows, or they are cut as the image is: into squares.
+
+    Raises:
+        UserError: The patches form no grid.
+    """
+    grids = [(round(math.sqrt(patches * height / width)), round(math.sqrt(patches * width / height)))]
+    embedding: TimmModel = getattr(backbone, "patch_embed", None)
+    if hasattr(embedding, "dynamic_feat_size"):
+        rows, columns = embedding.dynamic_feat_size((height, width))
+        grids.insert(0, (rows, columns))  # of its input: where patches are merged later on, there are fewer
+    for rows, columns in grids:
+        if rows * columns == patches:
+            return rows, columns
+    raise UserError(
+        f"{type(backbone).__name__} gives {patches:,} patches of an image of {height} x {width} pixels, which form no "
+        "grid: there is no map to show. Choose another backbone."
+    )
 
 
 def measure_width(backbone: TimmModel, takes: Takes) -> int:

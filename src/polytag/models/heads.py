@@ -1,11 +1,26 @@
 """From what the backbone sees to one logit a class. A new head is one class here and one line in `HEADS`."""
 
-from typing import ClassVar, Literal
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from polytag.errors import UserError, did_you_mean
+from polytag.models.csra import CSRAHead
+from polytag.models.ml_decoder import MLDecoderHead
+
 Takes = Literal["pooled", "map"]
+
+
+@runtime_checkable
+class AttentionHead(Protocol):
+    """A head that looks for each class at places of its own, and can say where."""
+
+    def attention(self, features: Tensor) -> Tensor:
+        """Return ``(B, L, H, W)`` maps of a ``(B, C, H, W)`` one: not negative, of sum 1 over the places."""
+        ...
 
 
 class LinearHead(nn.Module):
@@ -68,8 +83,32 @@ class FastaiHead(nn.Module):
         return logits
 
 
-HEADS: dict[str, type[LinearHead] | type[FastaiHead]] = {
+Head = LinearHead | FastaiHead | CSRAHead | MLDecoderHead
+HEADS: dict[str, type[Head]] = {
     "linear": LinearHead,
     "dense": DenseHead,
     "fastai": FastaiHead,
+    "csra": CSRAHead,
+    "ml_decoder": MLDecoderHead,
 }
+
+
+def find_head(name: str, options: Mapping[str, Any]) -> type[Head]:
+    """Return the class of a head's name.
+
+    Raises:
+        UserError: There is no such head, or it does not take one of the options.
+    """
+    if name not in HEADS:
+        raise UserError(f"model.head={name!r} is not one of {', '.join(HEADS)}.{did_you_mean(name, HEADS)}")
+    known = [key for key in inspect.signature(HEADS[name]).parameters if key not in ("width", "num_classes", "dropout")]
+    for key in options:
+        if key == "dropout":
+            raise UserError(
+                "The dropout of a head is no option of its own: model.head_dropout instead of head_options."
+            )
+        if key not in known:
+            there = ", ".join(known) or "none"
+            near = did_you_mean(str(key), known)
+            raise UserError(f"model.head_options.{key} is no option of model.head={name}.{near} Known: {there}.")
+    return HEADS[name]

@@ -1,16 +1,24 @@
 """The network from pixels to logits. Everything around it (loss, metrics, optimizer) is the classifier's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from polytag.errors import UserError, did_you_mean
+from polytag.errors import UserError
 from polytag.models import layer_groups as grouping
-from polytag.models.backbone import TimmModel, create_backbone, map_features, measure_width, pool_features
-from polytag.models.heads import HEADS, Takes
+from polytag.models.backbone import (
+    TimmModel,
+    create_backbone,
+    evaluating,
+    map_features,
+    measure_width,
+    patch_grid,
+    pool_features,
+)
+from polytag.models.heads import HEADS, AttentionHead, Takes, find_head
 from polytag.models.weights import load_weights
 
 
@@ -96,6 +104,27 @@ class Network(nn.Module):
         logits: Tensor = self.head(inputs.to(self.mean.dtype))
         return logits
 
+    def attention(self, images: Tensor) -> Tensor:
+        """Return where the head looks for each class in ``(B, 3, H, W)`` images, without gradients or dropout.
+
+        Returns:
+            ``(B, L, h, w)`` float32 at the places of the backbone's map or patches: not negative, of sum 1 over them.
+
+        Raises:
+            UserError: The head looks at all places alike, or the patches form no grid.
+        """
+        if not isinstance(self.head, AttentionHead):
+            there = ", ".join(name for name, head in HEADS.items() if issubclass(head, AttentionHead))
+            own = next((name for name, head in HEADS.items() if type(self.head) is head), type(self.head).__name__)
+            raise UserError(f"model.head={own} has no attention to show. These have: {there}.")
+        with evaluating(self):
+            features = self.features(images)
+            maps = self.head.attention(self.head_inputs(features).to(self.mean.dtype))
+        if features.ndim == 4:
+            return maps
+        rows, columns = patch_grid(self.backbone, maps.shape[2], *images.shape[2:])
+        return maps.reshape(*maps.shape[:2], rows, columns)
+
 
 def compile_network(network: Network) -> None:
     """Let torch compile the forward pass, on first use of each image size, batch size and set of frozen groups.
@@ -117,6 +146,7 @@ def build_network(
     *,
     classes: Sequence[str] | None = None,
     head_dropout: float | None = None,
+    head_options: Mapping[str, Any] | None = None,
     layer_groups: int = 3,
     channels_last: bool = True,
     drop_path: float = 0.0,
@@ -131,6 +161,7 @@ def build_network(
         num_classes: How many logits an image gets.
         classes: Names of the classes: with them, `weights=run:DIR` takes over the head of a run on the same classes.
         head_dropout: The head's dropout; None is the head's own default.
+        head_options: Other arguments of the head's class, by name.
         layer_groups: In how many groups, the head being the last, the layers are frozen and given learning rates.
         channels_last: Whether weights and batches lie channels last, which most convolutions like better.
         drop_path: Stochastic depth's largest rate.
@@ -140,11 +171,11 @@ def build_network(
         UserError: An option is unknown, or the weights cannot be had.
     """
     assert classes is None or len(classes) == num_classes, (classes, num_classes)
-    if head not in HEADS:
-        raise UserError(f"model.head={head!r} is not one of {', '.join(HEADS)}.{did_you_mean(head, HEADS)}")
-    head_class = HEADS[head]
+    options = dict(head_options or {})
+    head_class = find_head(head, options)
     body = create_backbone(backbone, head_class.takes, drop_path=drop_path)
-    options: dict[str, Any] = {} if head_dropout is None else {"dropout": head_dropout}
+    if head_dropout is not None:
+        options["dropout"] = head_dropout
     network = Network(
         body,
         head_class(measure_width(body, head_class.takes), num_classes, **options),
