@@ -120,6 +120,22 @@ def test_the_printed_report(table):
     assert "64 x 48 4" in lines
 
 
+def test_what_is_unknown_is_counted_and_named(tmp_path):
+    for name, color in {"a.jpg": 1, "b.jpg": 1, "c.jpg": 2, "d.jpg": 3}.items():
+        (tmp_path / name).write_bytes(jpeg(color))
+    labels, unknown = [["cat"], ["cat"], ["dog"], []], [["dog"], [], ["cat", "emu"], ["emu"]]
+    table = make_table(tmp_path, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], labels, unknown=unknown)
+    report = check(table)
+    assert [p.detail for p in report.problems] == ["same content as a.jpg, but labelled cat and not cat dog?"]
+    lines = printed(report)
+    assert "label images share unknown" in lines
+    assert "cat 2 66.7% 1" in lines  # of the three images of which it is known
+    assert "dog 1 33.3% 1" in lines and "emu 0 0.0% 2" in lines
+    assert "0 1 25.0%" in lines and "1 3 75.0%" in lines  # labels an image
+    known = make_table(tmp_path, ["a.jpg", "c.jpg"], [["cat"], ["dog"]])
+    assert "label images share" in printed(check(known))
+
+
 def test_a_wide_matrix_becomes_pairs_and_markup_stays_text(tmp_path):
     names = [f"[red]{i:02d}" for i in range(21)]
     table = make_table(tmp_path, ["a", "b"], [names, names[:2]])

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from conftest import TINY
 from hydra import compose, initialize_config_dir
+from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from polytag import build, check_config
@@ -20,9 +21,10 @@ from polytag.schedule.curves import Constant, OneCycle
 
 GROUPS = (
     *("data", "transforms", "model", "criterion", "policy", "optimizer", "recipe"),
-    *("callbacks", "trainer", "logger", "debug", "tta"),
+    *("callbacks", "trainer", "logger", "debug", "tta", "sweep"),
 )
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
+SWEEPS = sorted(file.stem for file in (conf_dir() / "sweep").glob("*.yaml"))
 OPTIONS = [
     (group, file.stem)
     for group in GROUPS
@@ -58,6 +60,41 @@ def test_every_experiment_composes_and_instantiates(experiment, tmp_path):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiments_are_short(experiment):
     assert len((conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()) < 30
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_sweep_has_a_name_callbacks_that_build_and_values_that_train_takes(sweep):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("train", [f"sweep={sweep}", "data.root=nowhere"], return_hydra_config=True)
+    assert config.sweep.name.startswith(f"{sweep}_20")
+    for node in config.hydra.callbacks.values():
+        assert isinstance(build.build(node), Callback)
+    params = config.hydra.sweeper.params
+    for number in range(max(len(values.split(",")) for values in params.values())):
+        values = [f"{key}={(listed := text.split(','))[number % len(listed)]}" for key, text in params.items()]
+        check_config.check_keys(composed(f"sweep={sweep}", *values), "train")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_sweep_goes_with_every_experiment(sweep, experiment):
+    config = composed(f"sweep={sweep}", f"experiment={experiment}", "model.weights=none")
+    check_config.check_keys(config, "train")
+    alone = composed(f"experiment={experiment}", "model.weights=none")
+    assert config.recipe == alone.recipe
+
+
+@pytest.mark.parametrize("command", ["train", "find-lr"])
+def test_a_sweep_file_without_m_is_refused(call, tmp_path, command):
+    done = call(command, "sweep=activation_loss", "data=csv", "data.root=nowhere")
+    assert done.code == 2
+    assert f"sweep=activation_loss is many runs, and needs -m: {command} -m sweep=activation_loss" in done.err
+
+
+def test_the_command_line_names_a_sweep_whatever_its_file_says():
+    assert composed("sweep.name=mine").sweep.name == "mine"
+    assert composed("sweep=activation_loss", "sweep.name=mine").sweep.name == "mine"
+    assert composed("sweep=activation_loss", command="find_lr").sweep.name.startswith("activation_loss_20")
 
 
 @pytest.mark.parametrize("curve", CURVES)

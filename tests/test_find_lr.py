@@ -110,7 +110,7 @@ def test_a_test_that_explodes_at_once_leaves_its_points(call, csv_data, tmp_path
 
 
 def test_every_experiment_and_debug_mode_of_train_works_here_too():
-    for folder in ("experiment", "debug"):
+    for folder in ("experiment", "debug", "sweep"):
         for file in (conf_dir() / folder).glob("*.yaml"):
             config = composed(f"{folder}={file.stem}", "data.root=x", "out=here", command="find_lr", tiny=())
             check_config.check_keys(config, "find_lr")

@@ -121,9 +121,14 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
         ("data.num_workers=2",),
         ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1"),
         ("mixing=both", "mixing.p=0.7", "optimizer=sgd", *CYCLES),
+        ("data.sampling=class_aware",),
         pytest.param(("trainer.precision=bf16-mixed",), marks=pytest.mark.slow),
         ("callbacks=[checkpoint]", "callbacks.checkpoint.every_minutes=null"),
         ("transforms=dihedral", "transforms.p=0", "recipe.precompute=true", "recipe.views=8", "data.cache=true"),
+        ("model.head=csra", "+model.head_options={num_heads: 2, temperatures: [1, max]}", "mixing=mixup"),
+        pytest.param(
+            ("model.head=ml_decoder", "+model.head_options.decoder_width=32", "transforms=none"), marks=pytest.mark.slow
+        ),
         pytest.param(
             ("recipe.batch_sizes=[5,4]", "model.layer_groups=5", "recipe.group_lr_decay=0.5"), marks=pytest.mark.slow
         ),
@@ -132,9 +137,12 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
         "workers",
         "accumulation",
         "mixing, SGD, cycles",
+        "class-aware",
         "bf16",
         "no EMA, epochs only",
         "features",
+        "csra",
+        "ml_decoder",
         "batch sizes, groups",
     ],
 )
@@ -236,12 +244,27 @@ def test_other_data_or_networks_are_refused(call, csv_data, tmp_path, monkeypatc
     assert len(done.err.strip().splitlines()) == 1
 
 
+def test_a_job_of_a_sweep_file_goes_on_alone(call, csv_data, tmp_path, monkeypatch):
+    pair = ("criterion.activation=sigmoid", "criterion.loss=bce", "sweep.name=pairs")
+    short = ("recipe.image_size=32", "recipe.epochs=2", "callbacks=none")
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 1, 0)
+        with pytest.raises(Stopped):
+            call("train", "-m", "sweep=activation_loss", *TINY, "data=csv", f"data.root={csv_data}", *short, *pair)
+    job = tmp_path / "logs/sweep/pairs/0_sigmoid_bce"
+    done = call("train", f"resume={job}", "allow_changes=true")
+    assert done.code == 0, done.err
+    assert len(RunFolder(job).read_history()) == 2
+    assert RunFolder(job).read_config().sweep.name == "pairs"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("resume=not_there",), "There is no run folder not_there"),
         (("-m", "resume=not_there"), "leave out -m"),
         (("resume=x", "experiment=miml_finetune"), "leave out experiment="),
+        (("resume=x", "sweep=activation_loss"), "leave out sweep="),
     ],
 )
 def test_resume_says_what_it_cannot_do(call, arguments, message):
@@ -279,8 +302,10 @@ def test_the_time_limit_stops_with_a_checkpoint_and_the_run_goes_on(call, csv_da
     assert_equal_runs(whole_runs(call, csv_data, *short), tmp_path / "parts")
 
 
-def test_two_ranks_go_on_inside_an_epoch_too(call, csv_data, tmp_path):
+@pytest.mark.parametrize("sampling", ["shuffled", pytest.param("class_aware", marks=pytest.mark.slow)])
+def test_two_ranks_go_on_inside_an_epoch_too(call, csv_data, tmp_path, sampling):
     options = ("trainer=ddp_fork", "data.val_fraction=0.3", "recipe.image_sizes=[32]", "recipe.epochs=[1,1]")
+    options = (*options, f"data.sampling={sampling}")
     assert train(call, csv_data, tmp_path / "whole", *options).code == 0
     stops = 0
     while not (tmp_path / "parts/summary.json").exists():

@@ -48,8 +48,7 @@ def test_digits_need_nothing(call, tmp_path):
         "train", *TINY, *options, "recipe.image_sizes=[32]", "recipe.epochs=[1,1]", f"hydra.run.dir={tmp_path / 'run'}"
     )
     assert done.code == 0, done.err
-    assert "predict nothing" in done.out
-    assert "label frequency" in done.out
+    assert "nothing" in done.out and "frequency" in done.out
     assert str(tmp_path / "run") in done.out
 
 

@@ -77,6 +77,11 @@ def test_broken_images_cannot_be_left_out_of_shards(call, shards):
     assert done.code == 2 and "data.on_broken=drop are for files" in done.err and "write the shards again" in done.err
 
 
+def test_shards_are_not_sampled_by_class(call, shards):
+    done = call("train", *TINY, "data=streaming", f"data.root={shards}", "data.sampling=class_aware")
+    assert done.code == 2 and "lie in shards: data.sampling=shuffled, or train on the files" in done.err
+
+
 def test_tiff_chips_are_written_as_they_are_decoded(call, tmp_path):
     planet.make_planet(tmp_path / "data", rows=6, suffix=".tif")
     data = ("data=planet", f"data.root={tmp_path / 'data'}", "data.suffix=.tif", "data.val_fraction=0.5")

@@ -1,5 +1,6 @@
 """From the config to objects. Below the commands only this, `build_trainer` and `check_config` know Hydra."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from polytag.data import presize as preprocessing
 from polytag.data.files import require_files
 from polytag.data.label_table import TRAIN, VAL, LabelTable
 from polytag.data.options import COMMON_DATA_KEYS, DataOptions
+from polytag.data.sampling import check_sampling
 from polytag.data.split import assign_splits, checked_indexes, take_subset
 from polytag.data.storage import FILES, absolute
 from polytag.errors import UserError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from polytag.models.classifier import Classifier
     from polytag.models.feature_cache import FeatureCache
     from polytag.models.network import Network
+    from polytag.policy import Policy
+    from polytag.policy.search import Search
 
 
 def build(node: Any, **arguments: Any) -> Any:
@@ -64,6 +68,7 @@ def build_table(data: DictConfig) -> LabelTable:
     """Read the labels, see that the images are there and whole, take the subset, assign the splits."""
     options = data_options(data)
     source = build_source(data)
+    check_sampling(options.sampling, source)
     table = source
     if source.storage == FILES:  # shards have been looked at as a whole
         table = require_files(source, options.on_missing, options.on_broken)
@@ -175,6 +180,47 @@ def build_network(config: DictConfig, classes: Sequence[str]) -> "Network":
     return network
 
 
+def build_criterion(config: DictConfig, table: LabelTable) -> Any:
+    """Return the loss, told what it asks for about the data: `classes`, `train_targets` (``(M, L)`` int8)."""
+    offered = {"classes": table.classes, "train_targets": table.part(TRAIN).targets}
+    return build(config.criterion, **wanted(config.criterion, **offered))
+
+
+def wanted(node: DictConfig, **offered: Any) -> dict[str, Any]:
+    """Return those of the offered arguments that the node's target takes."""
+    parameters = inspect.signature(get_object(str(node["_target_"]))).parameters
+    return {name: value for name, value in offered.items() if name in parameters}
+
+
+def build_policy(node: DictConfig, classes: Sequence[str], data: DictConfig) -> "Policy | Search":
+    """Return a policy or the search for one; its config may refer to the data's, also in a command without data."""
+    groups = data.get("exclusive_groups") or []  # runs from before there was the key have none
+    resolved = OmegaConf.create({"policy": node, "data": {**plain_values(data), "exclusive_groups": groups}}).policy
+    asked: Policy | Search = build(resolved, **wanted(node, classes=tuple(classes)))
+    return asked
+
+
+def is_same(one: DictConfig, other: DictConfig) -> bool:
+    """Whether two nodes say the same; their interpolations are not resolved."""
+    return plain_values(one, resolve=False) == plain_values(other, resolve=False)
+
+
+def check_policy(config: DictConfig, table: LabelTable) -> None:
+    """Refuse a search for thresholds that would have nothing to search on when the training is over.
+
+    Raises:
+        UserError: What to do.
+    """
+    from polytag.policy.search import Search
+
+    asked = build_policy(config.policy, table.classes, config.data)
+    if isinstance(asked, Search) and not table.part(VAL).positives.any():
+        raise UserError(
+            f"policy={asked.kind} searches thresholds on the validation images, and none of them has a label: choose "
+            "policy=fixed, or let some validate (data.val_fraction=0.2)."
+        )
+
+
 def build_metrics(config: DictConfig) -> dict[str, Any]:
     """Return the scores by name."""
     return {str(name): build(node) for name, node in config.metrics.items() if node is not None}
@@ -182,19 +228,21 @@ def build_metrics(config: DictConfig) -> dict[str, Any]:
 
 def build_classifier(config: DictConfig, table: LabelTable, recipe: Recipe) -> "Classifier":
     """Return the module to train."""
+    from polytag.models.activations import activation_of
     from polytag.models.classifier import Classifier
     from polytag.models.layer_groups import parameter_groups
     from polytag.models.network import compile_network
-    from polytag.policy import Policy
+    from polytag.policy.search import stand_in
 
     network = build_network(config, table.classes)
     if config.compile:
         compile_network(network)
-    policy: Policy = build(config.policy)
-    facts = checkpoint_facts(config, table, policy)
+    policy = stand_in(build_policy(config.policy, table.classes, config.data))
+    criterion = build_criterion(config, table)
+    facts = checkpoint_facts(config, table, policy, activation_of(criterion))
     return Classifier(
         network,
-        build(config.criterion),
+        criterion,
         build(config.optimizer),
         parameter_groups(network),
         build_metrics(config),
@@ -205,7 +253,7 @@ def build_classifier(config: DictConfig, table: LabelTable, recipe: Recipe) -> "
     )
 
 
-def checkpoint_facts(config: DictConfig, table: LabelTable, policy: Any) -> dict[str, Any]:
+def checkpoint_facts(config: DictConfig, table: LabelTable, policy: Any, activation: Any) -> dict[str, Any]:
     """Return what a checkpoint says about itself besides its image size, in plain values."""
     decoder = table.decoder
     return {
@@ -214,6 +262,7 @@ def checkpoint_facts(config: DictConfig, table: LabelTable, policy: Any) -> dict
         "data": table.fingerprint(),
         "backbone": str(config.model.get("backbone", "")),
         "policy": policy.to_dict(table.classes),
+        "activation": activation.to_dict(),
         "preprocessing": preprocessing.VERSION,
         "decoder": {"bands": list(decoder.bands), "low": decoder.low, "high": decoder.high},
     }

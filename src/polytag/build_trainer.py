@@ -1,14 +1,12 @@
 """From the config to what runs the training: Lightning's trainer with its callbacks, or one device by itself."""
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig
 
-from polytag.build import build
+from polytag.build import build, wanted
 from polytag.errors import UserError
 from polytag.run_folder import RunFolder
 from polytag.schedule.recipe import Recipe
@@ -63,7 +61,7 @@ def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, netw
     from polytag.schedule.group_lr import GroupLR
 
     chosen = [
-        build(node, **_wanted(node, recipe=recipe, folder=folder))
+        build(node, **wanted(node, recipe=recipe, folder=folder))
         for node in config.callbacks.values()
         if node is not None
     ]
@@ -77,12 +75,6 @@ def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, netw
         History(folder, recipe),
         *(callback for kind in last for callback in chosen if isinstance(callback, kind)),
     ]
-
-
-def _wanted(node: DictConfig, **offered: Any) -> dict[str, Any]:
-    """Return those of the offered arguments that the node's target takes."""
-    parameters = inspect.signature(get_object(str(node["_target_"]))).parameters
-    return {name: value for name, value in offered.items() if name in parameters}
 
 
 def _shows_bar(config: DictConfig) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from polytag.commands import conf_dir
@@ -19,6 +20,8 @@ HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 # Arguments that the code passes and no config may.
 PASSED_BY_CODE = {
     "model": {"num_classes", "classes"},
+    "criterion": {"classes", "train_targets"},
+    "policy": {"classes"},
     "callbacks": {"recipe", "folder"},
     "trainer": {
         *("max_epochs", "callbacks", "logger", "plugins", "default_root_dir", "reload_dataloaders_every_n_epochs"),
@@ -116,16 +119,33 @@ def _refuse_unknown(path: str, node: Iterable[Any], known: Iterable[str]) -> Non
             full = f"{path}.{key}" if path else str(key)
             there = ", ".join(listed)
             near = did_you_mean(str(key), listed)
-            raise UserError(f"Nothing reads the key {full!r}.{near} Known: {there}.{_left_by_experiment(full)}")
+            raise UserError(f"Nothing reads the key {full!r}.{near} Known: {there}.{_left_behind(full)}")
 
 
-def _left_by_experiment(key: str) -> str:
-    """Return what to do where the key is the chosen experiment's, for another option than the command line's."""
-    name = HydraConfig.get().runtime.choices.get("experiment") if HydraConfig.initialized() else None
-    file = conf_dir() / "experiment" / f"{name}.yaml"
-    if name is None or not file.is_file() or OmegaConf.select(OmegaConf.load(file), key) is None:
-        return ""
-    return f" experiment={name} sets it, for another option of {key.split('.')[0]}: drop it with '~{key}'."
+def _left_behind(key: str) -> str:
+    """Return what to do where a key is the chosen experiment's or sweep's, for another option than the one there is."""
+    for group in ("experiment", "sweep"):
+        name = _chosen(group)
+        file = conf_dir() / group / f"{name}.yaml"
+        if name is not None and file.is_file() and OmegaConf.select(OmegaConf.load(file), key) is not None:
+            return f" {group}={name} sets it, for another option of {key.split('.')[0]}: drop it with '~{key}'."
+    return ""
+
+
+def _chosen(group: str) -> str | None:
+    """Return the option of a group that the running command has chosen, where there is one."""
+    return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
+
+
+def check_sweep(command: str) -> None:
+    """Refuse a file of `conf/sweep` without `-m`: it would be one run, with the first values of the sweep.
+
+    Raises:
+        UserError: How to start it.
+    """
+    name = _chosen("sweep")
+    if name is not None and HydraConfig.get().mode != RunMode.MULTIRUN:
+        raise UserError(f"sweep={name} is many runs, and needs -m: {command} -m sweep={name}")
 
 
 def check_monitor(config: DictConfig) -> None:

@@ -20,8 +20,8 @@ from rich.text import Text
 
 from polytag.commands import command
 from polytag.data.images import damage_of
-from polytag.data.label_table import LabelTable
-from polytag.data.statistics import cooccurrence, label_counts, labels_per_image
+from polytag.data.label_table import UNKNOWN, LabelTable
+from polytag.data.statistics import cooccurrence, known_counts, label_counts, labels_per_image, shares
 from polytag.errors import UserError
 from polytag.tracking.console import wide_console
 
@@ -175,7 +175,9 @@ def _duplicates(table: LabelTable, files: Sequence[_File]) -> list[Problem]:
 
 
 def _labels(table: LabelTable, row: int) -> str:
-    return " ".join(table.classes[i] for i in np.flatnonzero(table.targets[row])) or "(nothing)"
+    names = [table.classes[i] for i in np.flatnonzero(table.positives[row])]
+    names += [f"{table.classes[i]}?" for i in np.flatnonzero(table.targets[row] == UNKNOWN)]
+    return " ".join(names) or "(nothing)"
 
 
 def write_problems(report: Report, out: Path) -> None:
@@ -200,13 +202,7 @@ def print_report(report: Report, console: Console) -> None:
     else:
         console.print(f"{len(table):,} images: no problems")
     total = max(len(table), 1)
-    counts = zip(table.classes, label_counts(table), strict=True)
-    _print_table(
-        console,
-        f"{len(table.classes)} labels",
-        ("label", "images", "share"),
-        [(name, f"{count:,}", f"{count / total:.1%}") for name, count in sorted(counts, key=lambda pair: -pair[1])],
-    )
+    _print_labels(table, console)
     _print_table(
         console,
         "labels an image",
@@ -215,6 +211,17 @@ def print_report(report: Report, console: Console) -> None:
     )
     _print_cooccurrence(table, console)
     _print_sizes(report.sizes, console)
+
+
+def _print_labels(table: LabelTable, console: Console) -> None:
+    """Print how many images have each label; where some are unknown, shares are those of the known ones."""
+    counts, share, unknown = label_counts(table), shares(table), len(table) - known_counts(table)
+    rows = [
+        (table.classes[i], f"{counts[i]:,}", "-" if np.isnan(share[i]) else f"{share[i]:.1%}", f"{unknown[i]:,}")
+        for i in np.argsort(-counts, kind="stable")
+    ]
+    columns = ("label", "images", "share", "unknown")[: 4 if unknown.any() else 3]
+    _print_table(console, f"{len(table.classes)} labels", columns, [row[: len(columns)] for row in rows])
 
 
 def _print_cooccurrence(table: LabelTable, console: Console, *, most_classes: int = 20, most_pairs: int = 20) -> None:
@@ -246,7 +253,7 @@ def _print_sizes(sizes: Counter[tuple[int, int]], console: Console, *, most_size
 def _print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for i, column in enumerate(columns):
-        is_number = column in ("images", "share") or column.isdigit()
+        is_number = column in ("images", "share", "unknown") or column.isdigit()
         table.add_column(column, justify="right" if is_number else "left", no_wrap=i == 0, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))  # a class called [red] is no markup

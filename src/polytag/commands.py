@@ -47,7 +47,7 @@ def command(
             try:
                 result = run(config)
             except Exception as error:  # a user's mistake may come wrapped in any library's exception
-                mistake = _user_error_in(error)
+                mistake = user_error_in(error)
                 if mistake is None or not single or os.environ.get("POLYTAG_DEBUG"):
                     raise
                 _exit_with(str(mistake))
@@ -79,7 +79,7 @@ def command(
     return decorate
 
 
-def _user_error_in(error: BaseException) -> UserError | None:
+def user_error_in(error: BaseException) -> UserError | None:
     """Return the user's mistake inside an exception that a library has wrapped around it."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, UserError):

@@ -1,18 +1,22 @@
 """`evaluate run=DIR`: the scores of a run's checkpoint on labelled images, its own or others."""
 
+import csv
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from polytag.commands import command
-from polytag.errors import UserError, first_few
+from polytag.errors import UserError
 from polytag.run_options import register_run_options
 
 if TYPE_CHECKING:
-    from polytag.data.label_table import LabelTable
+    from polytag.inference.predicted import Predicted
+    from polytag.inference.scoring import Result
+    from polytag.policy.cross_fit import Found
+    from polytag.run_folder import RunFolder
 
 
 @command("evaluate", before=register_run_options)
@@ -21,99 +25,113 @@ def main(config: DictConfig) -> None:
     if OmegaConf.is_missing(config, "run"):
         raise UserError("Which run? evaluate run=FOLDER, the path that `train` printed at its end.")
     from polytag import build, check_config
-    from polytag.data.label_table import TRAIN
-    from polytag.inference.loaded_run import load_run
-    from polytag.inference.predictor import choose_device
-    from polytag.inference.scoring import score
-    from polytag.inference.tta import NoTTA
-    from polytag.run_folder import RunFolder, plain_values, write_predictions
+    from polytag.inference.predicted import computed, stored, takes_stored
+    from polytag.inference.thresholds import checked_thresholds, score_thresholds
+    from polytag.metrics.bootstrap import bootstrap, interval
+    from polytag.run_folder import RunFolder, write_predictions
     from polytag.tracking import console
+    from polytag.tracking.threshold_plot import plot_thresholds
 
     check_config.check_keys(config, "evaluate")
     folder = RunFolder.existing(config.run)
     out = Path(config.out) if config.out else folder.path / "evaluation" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     refuse_existing(out / "summary.json", config.overwrite)
-    tta = build.build_tta(config.tta, config.data)
-    run = load_run(config.run, config.checkpoint, build.build(config.policy))
-    everything = with_classes(build.build_table(config.data), run.classes)
-    split = config.split or ("val" if is_own_data(config.data, run.config.data) else "all")
-    rows = choose_rows(everything, split)
-    probabilities = run.predict(
-        rows,
-        tta=tta,
-        device=choose_device(config.device),
-        batch_size=config.data.batch_size,
-        num_workers=config.data.num_workers,
-        cache=build.build_cache(config),
-        title="evaluating",
-    )
-    learned_from = everything.part(TRAIN) if len(everything.part(TRAIN)) else everything
-    result = score(rows, probabilities, learned_from.targets, run.policy, build.build_metrics(config))
-    views = "" if isinstance(tta, NoTTA) else f" with {tta}"
-    title = f"Scores of {config.checkpoint} on the {len(rows):,} images of split={split}{views}"
-    console.print_scores(title, {"this run": result.scores} | result.baselines, result.undefined)
-    write_predictions(out / "predictions.csv", rows.names, run.classes, probabilities, targets=rows.targets)
+    wanted, metrics = checked_thresholds(config.thresholds or ()), build.build_metrics(config)
+    chosen = HydraConfig.get().runtime.choices
+    predicted = stored(config, folder) if takes_stored(config, chosen, folder) else computed(config, chosen)
+    result, found = score_rows(config, folder, predicted, metrics)
+    intervals = None
+    if config.bootstrap:
+        drawn = bootstrap(metrics, result.evaluation, config.bootstrap, config.bootstrap_seed)
+        intervals = {name: interval(values) for name, values in drawn.items()}
+    rows = predicted.table
+    title = f"Scores of {config.checkpoint} on the {len(rows):,} images of split={predicted.split}"
+    title += predicted.facts.pop("note")
+    console.print_scores(title, result.columns(), result.notes(), intervals)
+    if found.search is not None:
+        console.print_search(found.search)
+    if wanted:
+        at_thresholds = score_thresholds(predicted.probabilities, rows.targets, predicted.frequencies, metrics, wanted)
+        console.print_thresholds(at_thresholds.rows(wanted))
+        write_rows(out / "thresholds.csv", at_thresholds.rows(at_thresholds.thresholds))
+        plot_thresholds(at_thresholds, wanted, out / "thresholds.png")
+    write_predictions(out / "predictions.csv", rows.names, rows.classes, predicted.probabilities, targets=rows.targets)
+    write_classes(out / "per_class.csv", result, found)
     folder.write_json(
         out / "summary.json",
         {
             "run": str(folder.path),
             "checkpoint": config.checkpoint,
             "images": len(rows),
-            "image_size": run.image_size,
+            **predicted.facts,
             "scores": result.scores,
+            "intervals": intervals,
+            "optimistic": result.optimistic,
             "baselines": result.baselines,
             "undefined_classes": list(result.undefined),
-            "policy": run.policy.to_dict(run.classes),
-            "tta": plain_values(config)["tta"],
+            "undefined_auc": list(result.undefined_auc),
+            "policy": found.to_dict(rows.classes),
         },
     )
     print(f"Written to {out}")
+
+
+def score_rows(
+    config: DictConfig, folder: "RunFolder", predicted: "Predicted", metrics: Any
+) -> tuple["Result", "Found"]:
+    """Return scores and policy; one that has to be found is found on the validation images, and held out there."""
+    from polytag import build
+    from polytag.inference.scoring import score
+    from polytag.policy.cross_fit import Found, find, held_out_labels
+    from polytag.policy.search import Search
+    from polytag.run_folder import read_predictions
+
+    rows, probabilities = predicted.table, predicted.probabilities
+    run_config = folder.read_config()
+    asked = build.build_policy(config.policy, rows.classes, run_config.data)
+    flattered = None
+    if not isinstance(asked, Search):
+        found = Found(asked)
+    elif predicted.are_validation:
+        found = find(asked, probabilities, rows.targets)
+        flattered = found.policy
+    elif build.is_same(config.policy, run_config.policy):
+        found = predicted.found
+    else:
+        basis = read_predictions(folder.predictions("val"))
+        found = find(asked, basis.probabilities, basis.targets)
+    if flattered is None:
+        labels = found.policy.decide(probabilities)
+    else:
+        labels = held_out_labels(asked, probabilities, rows.targets)
+    return score(rows, probabilities, labels, flattered, asked, predicted.frequencies, metrics), found
+
+
+def write_classes(file: Path, result: "Result", found: "Found") -> None:
+    """Write one row a class: its scores, its counts and its threshold."""
+    from dataclasses import asdict
+
+    from polytag.metrics.per_class import class_scores
+
+    thresholds = found.policy.to_dict(result.table.classes)["thresholds"]
+    scores = class_scores(result.evaluation, result.table.classes)
+    write_rows(file, [{**asdict(score), "threshold": thresholds.get(score.name)} for score in scores])
+
+
+def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a CSV file; an undefined number is an empty cell."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(rows[0])
+        for row in rows:
+            writer.writerow("" if value is None or value != value else value for value in row.values())
 
 
 def refuse_existing(file: Path, overwrite: bool) -> None:
     """Raise before any work is done where the result could not be written in the end."""
     if file.exists() and not overwrite:
         raise UserError(f"{file} exists already. Name another out=..., or add overwrite=true.")
-
-
-def is_own_data(data: DictConfig, own: DictConfig) -> bool:
-    """Whether the data are those that the run was trained on: not named anew, or named with the same root."""
-    if HydraConfig.get().runtime.choices["data"] == "from_run":
-        return True
-    return bool(data._target_ == own._target_ and Path(data.root).absolute() == Path(own.root).absolute())
-
-
-def with_classes(table: "LabelTable", classes: tuple[str, ...]) -> "LabelTable":
-    """Return the table with its target columns in the order of a run's classes.
-
-    Raises:
-        UserError: The data has a class that the run does not know.
-    """
-    from dataclasses import replace
-
-    import numpy as np
-
-    if unknown := [name for name in table.classes if name not in classes]:
-        raise UserError(
-            f"The data has classes that the run does not know: {first_few(unknown)}. Its classes: {', '.join(classes)}."
-        )
-    targets = np.zeros((len(table), len(classes)), np.uint8)
-    targets[:, [classes.index(name) for name in table.classes]] = table.targets
-    return replace(table, classes=classes, targets=targets)
-
-
-def choose_rows(table: "LabelTable", split: str) -> "LabelTable":
-    """Return the rows to score.
-
-    Raises:
-        UserError: An unknown split, or one without rows.
-    """
-    if split not in ("train", "val", "test", "all"):
-        raise UserError(f"split={split} is none of train, val, test, all.")
-    rows = table if split == "all" else table.part(split)
-    if not len(rows):
-        raise UserError(f"The data has no rows in split={split}. Choose another: split=all.")
-    return rows
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ def main(config: DictConfig) -> None:
     from polytag.settle import unsettled
     from polytag.tracking import console
 
+    check_config.check_sweep("find-lr")
     check_config.check_keys(config, "find_lr")
     config = unsettled(config)
     keep_freed_memory()
@@ -211,6 +212,7 @@ def _sweep(config: DictConfig, table: "LabelTable", test: RangeTest, phase: "Pha
             config.data.num_workers,
             config.seed,
             cache=build.build_cache(config),
+            sampling=build.data_options(config.data).sampling,
         )
         rates = progress.track(test.rates(), description=f"range test of phase {test.phase}")
         batches = endless(loader, recipe.starts[test.phase])

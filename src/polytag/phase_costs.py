@@ -15,6 +15,7 @@ from polytag.data.datamodule import DataModule
 from polytag.data.dataset import Batch, EvaluationSampler, FeatureBatch, TrainSampler
 from polytag.data.loaders import Loader, default_workers, evaluation_loader, train_loader
 from polytag.errors import UserError
+from polytag.losses.known import soft_targets
 from polytag.models.classifier import Classifier
 from polytag.models.layer_groups import layer_groups
 from polytag.schedule.curves import Constant
@@ -133,13 +134,15 @@ def measure(phase: Phase, classifier: Classifier, data: DataModule, compute: Com
     batch_size = phase.batch_size or data.batch_size
     workers = default_workers() if data.num_workers is None else data.num_workers
     # Loaded here even if workers will do it: how long they take together follows from how long one takes.
-    train = train_loader(data.train_table, data.transforms, phase, batch_size, 0, data.seed, cache=data.cache)
+    train = train_loader(
+        data.train_table, data.transforms, phase, batch_size, 0, data.seed, cache=data.cache, sampling=data.sampling
+    )
     validation = evaluation_loader(data.val_table, data.transforms, phase.image_size, batch_size, 0, cache=data.cache)
     step = _training_step(classifier, compute)
 
     def validate(batch: Batch) -> None:
         with torch.no_grad(), compute.autocast():
-            classifier.criterion(classifier(batch.images), batch.targets.float())
+            classifier.criterion(classifier(batch.images), soft_targets(batch.targets))
 
     try:
         freeze(classifier.network, layer_groups(classifier.network), phase.frozen)
@@ -160,7 +163,7 @@ def _training_step(classifier: Classifier, compute: Compute) -> Callable[[Batch 
     optimizer, scaler = classifier.configure_optimizers(), compute.scaler()
 
     def step(batch: Batch | FeatureBatch) -> None:
-        targets = batch.targets.float()
+        targets = soft_targets(batch.targets)
         with compute.autocast():
             if isinstance(batch, FeatureBatch):
                 logits = classifier.network.classify(batch.features)

@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
     from polytag.run_folder import check_separator, tag_text, write_predictions
 
     check_config.check_keys(config, "predict")
-    run = load_run(config.run, config.checkpoint, build.build(config.policy))
+    run = with_policy(load_run(config.run, config.checkpoint), config.policy)
     tta = build.build_tta(config.tta, run.config.data)
     if config.out is not None:
         check_separator(run.classes, config.separator)
@@ -50,6 +50,24 @@ def main(config: DictConfig) -> None:
     tags = tag_text(decisions, run.classes, config.separator)
     write_predictions(Path(config.out), table.names, run.classes, probabilities, tags=tags)
     print(f"{len(table):,} images predicted{'' if isinstance(tta, NoTTA) else f' with {tta}'}: {config.out}")
+
+
+def with_policy(run: "LoadedRun", policy: DictConfig) -> "LoadedRun":
+    """Return the run with a policy of another kind or other values; a search is done on its validation predictions."""
+    from dataclasses import replace
+
+    from polytag import build
+    from polytag.policy.cross_fit import find
+    from polytag.policy.search import Search
+    from polytag.run_folder import read_predictions
+
+    if build.is_same(policy, run.config.policy):
+        return run
+    asked = build.build_policy(policy, run.classes, run.config.data)
+    if not isinstance(asked, Search):
+        return replace(run, policy=asked)
+    stored = read_predictions(run.folder.predictions("val"))
+    return replace(run, policy=find(asked, stored.probabilities, stored.targets).policy)
 
 
 def check_paths(source: Path, config: DictConfig) -> None:
@@ -92,7 +110,7 @@ def images_to_predict(source: Path, run: "LoadedRun", config: DictConfig) -> "La
         paths=np.array([str(root / name) for name in names]),
         names=np.array(names),
         classes=run.classes,
-        targets=np.zeros((len(names), len(run.classes)), np.uint8),
+        targets=np.zeros((len(names), len(run.classes)), np.int8),
         split=np.array([""] * len(names)),
         decoder=run.decoder,
         hint="Correct the source.",

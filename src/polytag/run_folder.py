@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,20 @@ class RunFolder:
         """Write one of the JSON files; an undefined number becomes null, which every reader understands."""
         write_atomically(path, json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
+    def read_summary(self) -> dict[str, Any]:
+        """Return the content of summary.json.
+
+        Raises:
+            UserError: The run is not finished, or its summary is damaged.
+        """
+        try:
+            content: dict[str, Any] = json.loads(self.summary_file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"The run {self.path} is not finished. Go on with: train resume={self.path}") from error
+        except ValueError as error:
+            raise UserError(f"{self.summary_file} is damaged ({error}). Delete it; train resume={self.path}") from error
+        return content
+
     def read_history(self) -> list[dict[str, str]]:
         """Return the rows of metrics.csv; none where there is no such file."""
         if not self.history_file.exists():
@@ -150,7 +165,7 @@ class RunFolder:
 
     def _write_history(self, rows: Sequence[Mapping[str, str]]) -> None:
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        write_atomically(self.history_file, _csv_text(columns, [[row.get(c, "") for c in columns] for row in rows]))
+        write_atomically(self.history_file, csv_text(columns, [[row.get(c, "") for c in columns] for row in rows]))
 
 
 def write_predictions(
@@ -162,16 +177,54 @@ def write_predictions(
     targets: npt.NDArray[np.generic] | None = None,
     tags: Sequence[str] | None = None,
 ) -> None:
-    """Write `image`, one probability column a class, and the tags or one `true_<class>` column a class behind them."""
+    """Write `image`, one probability column a class, and the tags or one `true_<class>` column a class behind them.
+
+    A true label is 1, 0, or -1 where it is unknown.
+    """
     columns = ["image", *classes]
-    rows = [[str(n), *(f"{p:.6g}" for p in row)] for n, row in zip(names, probabilities, strict=True)]
+    # As many digits as it takes to read the same number again: scores of stored predictions are those of the run.
+    rows = [[str(n), *(str(p) for p in row)] for n, row in zip(names, probabilities, strict=True)]
     if tags is not None:
         columns.append("tags")
         rows = [[*row, tag] for row, tag in zip(rows, tags, strict=True)]
     if targets is not None:
         columns += [f"true_{name}" for name in classes]
         rows = [[*row, *(str(int(t)) for t in target)] for row, target in zip(rows, targets, strict=True)]
-    write_atomically(path, _csv_text(columns, rows))
+    write_atomically(path, csv_text(columns, rows))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a file of predictions holds: `names` of the N images, ``(N, L)`` probabilities and int8 targets."""
+
+    names: npt.NDArray[np.str_]
+    classes: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.int8]
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read what `write_predictions` wrote, with targets.
+
+    Raises:
+        UserError: There is no such file, or it holds something else.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        count = (len(header) - 1) // 2
+        classes = tuple(header[1 : 1 + count])
+        if header != ["image", *classes, *(f"true_{name}" for name in classes)]:
+            raise ValueError("its columns are not image, the classes, and true_<class> for each")
+        numbers = np.array([row[1:] for row in rows], np.float64).reshape(len(rows), 2, count)
+    except FileNotFoundError as error:
+        raise UserError(f"There are no stored predictions {path}: predictions=computed makes them anew.") from error
+    except ValueError as error:
+        raise UserError(
+            f"{path} holds no predictions of a run ({error}). predictions=computed does without."
+        ) from error
+    names = np.array([row[0] for row in rows], dtype=np.str_)
+    return Predictions(names, classes, numbers[:, 0].astype(np.float32), numbers[:, 1].astype(np.int8))
 
 
 def check_separator(classes: Sequence[str], separator: str) -> None:
@@ -192,7 +245,8 @@ def tag_text(decisions: npt.NDArray[np.generic], classes: Sequence[str], separat
     return [separator.join(name for name, chosen in zip(classes, row, strict=True) if chosen) for row in decisions]
 
 
-def _csv_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def csv_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the text of a CSV file."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)

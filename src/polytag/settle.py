@@ -217,7 +217,8 @@ def _costs(config: DictConfig, table: "LabelTable", folder: Path, only: int | No
         build.check_groups(classifier.network, recipe)
         build.check_image_sizes(classifier.network, recipe)
         options = (config.data.batch_size, config.data.num_workers, config.seed, build.build_cache(config))
-        data = DataModule(table, build.build(config.transforms), recipe.phase_at, *options)
+        sampling = build.data_options(config.data).sampling
+        data = DataModule(table, build.build(config.transforms), recipe.phase_at, *options, sampling=sampling)
         return estimate(recipe, classifier, data, build_trainer(config, RunFolder(folder), recipe, classifier.network))
 
 

@@ -15,10 +15,16 @@ from polytag.data.label_table import TEST, TRAIN, VAL
 from polytag.resume import take_config_from_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytorch_lightning as pl
 
     from polytag.data.label_table import LabelTable
+    from polytag.inference.loaded_run import LoadedRun
+    from polytag.inference.scoring import Result
+    from polytag.metrics.scores import Score
     from polytag.models.classifier import Classifier
+    from polytag.policy.cross_fit import Found
     from polytag.run_folder import RunFolder
     from polytag.schedule.recipe import Recipe
 
@@ -44,6 +50,7 @@ def main(config: DictConfig) -> float:
     from polytag.resume import refuse_changes
     from polytag.run_folder import RunFolder
 
+    check_config.check_sweep("train")
     check_config.check_keys(config, "train")
     build.absolute_paths(config)
     folder = RunFolder(config.paths.output)
@@ -84,6 +91,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         log.info(line)
     if len(table.part(VAL)):
         log.info(f"largest difference of a label's share between val and train+val: {label_shift(table).max():.4f}")
+    console.print_labels(table)
     if resume_from is not None:
         refuse_other_data(resume_from, table, config.allow_changes)
     settle(config, table, folder)
@@ -96,6 +104,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     build.check_optimizer(config)
     build.check_precompute(recipe, build.build(config.transforms), build.build(config.mixing))
     build.check_tta(config, classifier.network, recipe)
+    build.check_policy(config, table)
     log.info(f"Weights: {classifier.network.weights_report}")
     datamodule = DataModule(
         table,
@@ -106,6 +115,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         config.seed,
         build.build_cache(config),
         build.build_feature_cache(config),
+        build.data_options(config.data).sampling,
     )
     trainer = build_trainer(config, folder, recipe, classifier.network)
     if config.dry_run:
@@ -175,51 +185,83 @@ def finish(
 ) -> None:
     """Score the best checkpoint on the validation rows and on any test rows; write what people read."""
     from polytag import build
-    from polytag.inference.loaded_run import load_run, untrained_run
-    from polytag.inference.predictor import choose_device
-    from polytag.inference.scoring import score
-    from polytag.inference.tta import NoTTA
+    from polytag.inference.loaded_run import load_run, store_policy, untrained_run
     from polytag.tracking import console
     from polytag.tracking.plots import write_plots
     from polytag.tracking.report import write_report
     from polytag.tracking.summary import summarise
 
     has_trained = folder.checkpoint("best").exists()
-    run = load_run(folder.path) if has_trained else untrained_run(config, folder, table, classifier.network, recipe)
-    loading = {"batch_size": config.data.batch_size, "num_workers": config.data.num_workers}
-    loading["cache"] = build.build_cache(config)
-    device = choose_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
-    tta = build.build_tta(config.tta, config.data)
-    train_targets = table.part(TRAIN).targets
-    results, tta_scores = {}, {}
-    for split in (VAL, TEST) if config.test else (VAL,):
-        if len(rows := table.part(split)):
-            probabilities = run.predict(rows, device=device, **loading)
-            results[split] = score(rows, probabilities, train_targets, run.policy, classifier.metrics)
-            results[split].write(folder, split)
-            if not isinstance(tta, NoTTA):
-                averaged = run.predict(rows, tta=tta, device=device, **loading)
-                tta_scores[split] = score(rows, averaged, train_targets, run.policy, classifier.metrics).scores
+    if has_trained:
+        run = load_run(folder.path, policy=classifier.policy)
+    else:
+        run = untrained_run(config, folder, table, classifier, recipe)
+    asked = build.build_policy(config.policy, table.classes, config.data)
+    results, with_tta, found = score_splits(config, run, table, asked, classifier.metrics)
     for split, result in results.items():
-        title = f"Scores of the best checkpoint on the {len(result.probabilities):,} {split} images"
-        with_tta = {"with TTA": tta_scores[split]} if split in tta_scores else {}
-        console.print_scores(title, {"this run": result.scores} | with_tta | result.baselines, result.undefined)
-    folder.write_json(folder.policy_file, run.policy.to_dict(table.classes))
-    decisions = run.policy.decide(results[VAL].probabilities) if VAL in results else None
-    write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), decisions)
-    summary = summarise(config, folder, results, tta_scores, time.perf_counter() - start)
-    write_report(config, folder, results, run.policy, summary)
+        title = f"Scores of the best checkpoint on the {len(result.table):,} {split} images"
+        tta_scores = {"with TTA": with_tta[split].scores} if split in with_tta else {}
+        own, *beside = result.columns().items()
+        console.print_scores(title, dict([own]) | tta_scores | dict(beside), result.notes())
+        result.write(folder, split)
+    if found.search is not None:
+        console.print_search(found.search)
+        if has_trained:
+            store_policy(folder, found.policy, table.classes)
+    folder.write_json(folder.policy_file, found.to_dict(table.classes))
+    write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), run)
+    tta_scores = {split: result.scores for split, result in with_tta.items()}
+    summary = summarise(config, folder, table, results, tta_scores, time.perf_counter() - start)
+    write_report(config, folder, results, found.policy, summary)
     folder.write_json(folder.summary_file, summary)  # last: its presence says that the run is done
     log.info(f"Run folder: {folder.path}")
 
 
+def score_splits(
+    config: DictConfig, run: "LoadedRun", table: "LabelTable", asked: Any, metrics: "Mapping[str, Score]"
+) -> tuple[dict[str, "Result"], dict[str, "Result"], "Found"]:
+    """Return the results of each split, those with test-time augmentation, and the policy with how it was found.
+
+    Thresholds are searched on the validation rows, without test-time augmentation.
+    """
+    from polytag import build
+    from polytag.data.statistics import shares
+    from polytag.inference.predictor import choose_device
+    from polytag.inference.scoring import score
+    from polytag.inference.tta import NoTTA
+    from polytag.policy.cross_fit import Found, find, held_out_labels
+
+    loading = {"batch_size": config.data.batch_size, "num_workers": config.data.num_workers}
+    loading["cache"] = build.build_cache(config)
+    loading["device"] = choose_device("cpu" if config.trainer.accelerator == "cpu" else "auto")
+    tta = build.build_tta(config.tta, config.data)
+    learned = {"asked": asked, "frequencies": shares(table.part(TRAIN)), "metrics": metrics}
+    results: dict[str, Result] = {}
+    with_tta: dict[str, Result] = {}
+    found = Found(run.policy)
+    for split in (VAL, TEST) if config.test else (VAL,):
+        if not len(rows := table.part(split)):
+            continue
+        views = {"": run.predict(rows, **loading)}
+        if not isinstance(tta, NoTTA):
+            views["tta"] = run.predict(rows, tta=tta, **loading)
+        if split == VAL:
+            found = find(asked, views[""], rows.targets)
+        for name, probabilities in views.items():
+            if split == VAL:
+                labels = held_out_labels(asked, views[""], rows.targets, applied_to=probabilities)
+            else:
+                labels = found.policy.decide(probabilities)
+            flattered = found.policy if split == VAL and found.search else None
+            (with_tta if name else results)[split] = score(rows, probabilities, labels, flattered, **learned)
+    return results, with_tta, found
+
+
 def best_score(folder: "RunFolder") -> float:
     """Return the monitored score of a finished run."""
-    import json
-
     if not folder.is_finished:  # another rank than the first, or train=false without validation rows
         return math.nan
-    best = json.loads(folder.summary_file.read_text(encoding="utf-8"))["monitor"]["best"]
+    best = folder.read_summary()["monitor"]["best"]
     return math.nan if best is None else float(best)
 
 

@@ -17,7 +17,7 @@ def test_tags(tmp_path: Path) -> None:
     table = read_csv(str(tmp_path))
     assert table.classes == CLASSES
     assert [[name for name in CLASSES if row[CLASSES.index(name)]] for row in table.targets] == labels
-    assert table.targets.dtype == np.uint8 and not table.targets[0].any() and table.targets[1].all()
+    assert table.targets.dtype == np.int8 and not table.targets[0].any() and table.targets[1].all()
     assert table.names[:2].tolist() == ["0.png", "1.png"]
     assert table.paths[1] == str(tmp_path / "1.png")
     assert set(table.split) == {""}
@@ -28,6 +28,26 @@ def test_flag_columns_keep_the_order_of_the_file(tmp_path: Path) -> None:
     table = read_csv(str(tmp_path))
     assert table.classes == ("zebra", "ape")
     assert table.targets.tolist() == [[0, 1], [1, 0], [0, 0]]
+
+
+def test_empty_cells_and_minus_one_are_unknown(tmp_path: Path) -> None:
+    write_csv(tmp_path, ["file,ape,bear,cow", "a.jpg,1,,0", "b.jpg,-1,1.0,-1.0", "c.jpg,0.0, ,", "d.jpg,,-1,"])
+    table = read_csv(str(tmp_path))
+    assert table.targets.tolist() == [[1, -1, 0], [-1, 1, -1], [0, -1, -1], [-1, -1, -1]]
+    assert table.positives.tolist() == [[True, False, False], [False, True, False], [False] * 3, [False] * 3]
+    assert read_csv(str(tmp_path), classes=["cow", "ape"]).targets.tolist() == [[0, 1], [-1, -1], [-1, 0], [-1, -1]]
+
+
+def test_a_class_of_which_nothing_is_known_stays_one(tmp_path: Path) -> None:
+    write_csv(tmp_path, ["file,ape,bear", "a.jpg,1,", "b.jpg,0,"])
+    table = read_csv(str(tmp_path))
+    assert table.classes == ("ape", "bear") and table.targets.tolist() == [[1, -1], [0, -1]]
+
+
+def test_of_tags_nothing_is_unknown(tmp_path: Path) -> None:
+    write_csv(tmp_path, ["file,tags", "a.jpg,cat", "b.jpg,", "c.jpg,cat -1"])
+    table = read_csv(str(tmp_path))
+    assert table.classes == ("-1", "cat") and table.targets.tolist() == [[0, 1], [0, 0], [1, 1]]
 
 
 def test_classes_choose_among_flag_columns_and_set_the_order(tmp_path: Path) -> None:
@@ -103,13 +123,23 @@ def test_the_same_line_twice_is_kept_once(tmp_path: Path, caplog: pytest.LogCapt
     assert table.names.tolist() == ["a.jpg", "b.jpg"] and "1 images more than once" in caplog.text
 
 
+def test_the_same_line_twice_may_leave_the_same_cells_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_csv(tmp_path, ["image,cat,dog", "a.jpg,1,", "a.jpg,1.0,-1"])
+    with caplog.at_level(logging.WARNING):
+        table = read_csv(str(tmp_path))
+    assert table.targets.tolist() == [[1, -1]] and "1 images more than once" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
         (["image,tags", "a.jpg,cat", "a.jpg,dog"], ["a.jpg twice", "as cat and as dog"]),
         (["image,tags,split", "a.jpg,cat,train", "a.jpg,cat,val"], ["a.jpg twice", "(train)", "(val)"]),
-        (["image,cat", "a.jpg,2"], ["line 2", "'cat'", "'2'", "data.label_column", "data.classes"]),
-        (["image,cat", "a.jpg,1", "b.jpg,"], ["line 3", "'cat'", "empty", "not supported yet"]),
+        (["image,cat", "a.jpg,2"], ["line 2", "'cat'", "'2'", "(empty or -1: unknown)", "data.label_column"]),
+        (["image,cat", "a.jpg,1", "b.jpg,-2"], ["line 3", "'cat'", "'-2'", "data.classes"]),
+        (["image,cat,dog", "a.jpg,1,0", "a.jpg,1,"], ["a.jpg twice", "as cat and as cat, dog?"]),
+        (["image,cat,dog", "a.jpg,,0", "a.jpg,0,-1"], ["a.jpg twice", "as cat? and as dog?"]),
+        (["image,cat,dog", "a.jpg,0,0", "a.jpg,-1,0"], ["a.jpg twice", "as no label and as cat?"]),
         (["image,tags", ",cat"], ["line 2", "'image' names no image"]),
         (["image,tags,split", "a.jpg,cat,often"], ["line 2", "'split'", "'often'", "train, val, test"]),
         (["image,tags,split", "a.jpg,cat,"], ["line 2", "'split'", "''"]),

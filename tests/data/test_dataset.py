@@ -1,5 +1,7 @@
 """Samples, their order, and that workers and ranks change neither."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,7 @@ def test_a_batch_is_uint8_and_channels_last(table):
     batch = batches(table, 0)[0]
     assert batch.images.shape == (4, 3, 32, 32) and batch.images.dtype == torch.uint8
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
-    assert batch.targets.shape == (4, 10) and batch.targets.dtype == torch.uint8
+    assert batch.targets.shape == (4, 10) and batch.targets.dtype == torch.int8
     assert torch.equal(batch.targets, torch.from_numpy(table.targets[batch.rows.numpy()]))
 
 
@@ -102,6 +104,15 @@ def test_evaluation_covers_every_row_in_order_and_evenly():
     assert [key.row for key in EvaluationSampler(5)] == [0, 1, 2, 3, 4]
     shares = [[key.row for key in EvaluationSampler(5, rank, 2)] for rank in range(2)]
     assert shares == [[0, 2, 4], [1, 3, 0]]  # the last one repeats a row, which the gatherer drops
+
+
+def test_what_is_unknown_reaches_the_batch(table):
+    targets = table.targets.copy()
+    targets[:, 3] = -1
+    partial = replace(table, targets=targets)
+    for batch in batches(partial, 0):
+        assert torch.equal(batch.targets, torch.from_numpy(targets[batch.rows.numpy()]))
+        assert (batch.targets[:, 3] == -1).all()
 
 
 def test_a_sample_key_is_all_that_a_worker_gets(table):

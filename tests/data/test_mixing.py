@@ -47,6 +47,22 @@ def test_cutmix_weighs_labels_by_area():
     assert torch.allclose(shares[1], torch.tensor([1, own, 0.0]))
 
 
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_what_is_unknown_of_either_image_is_unknown_of_both(kind):
+    images, targets = batch()
+    targets[1, 2] = targets[3, 0] = torch.nan
+    torch.manual_seed(1)
+    _, shares = Mixing(**{kind: 1.0})(images, targets)
+    # Each image is mixed with the one before it, the first with the last.
+    assert shares.isnan().tolist() == [
+        [True, False, False],
+        [False, False, True],
+        [False, False, True],
+        [True, False, False],
+    ]
+    assert 0 < float(shares[1, 1]) < 1 and float(shares[1, 0]) == 1  # what is known is mixed as ever
+
+
 def test_the_same_seed_mixes_alike_and_a_share_of_batches_stays():
     images, targets = batch()
     mixing = Mixing(mixup=0.4, cutmix=1.0, p=0.5)

@@ -28,7 +28,7 @@ def labels_of(root: Path, **options: str) -> dict[str, set[str]]:
     table = require_files(read_pascal(str(root), layout="voc", **options))  # type: ignore[arg-type]
     return {
         str(name): {label for label, has in zip(table.classes, row, strict=True) if has}
-        for name, row in zip(table.names, table.targets, strict=True)
+        for name, row in zip(table.names, table.positives, strict=True)
     }
 
 
@@ -45,6 +45,7 @@ def test_fastai_layout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("difficult", "expected"),
     [
+        ("unknown", {"a.jpg": {"cat"}, "b.jpg": {"cat", "person"}, "c.jpg": set(), "d.jpg": set()}),
         ("ignore", {"a.jpg": {"cat"}, "b.jpg": {"cat", "person"}, "c.jpg": set(), "d.jpg": set()}),
         ("count", {"a.jpg": {"cat", "bus"}, "b.jpg": {"cat", "person"}, "c.jpg": {"car"}, "d.jpg": set()}),
         ("drop", {"b.jpg": {"cat", "person"}, "d.jpg": set()}),
@@ -53,6 +54,20 @@ def test_fastai_layout(tmp_path: Path) -> None:
 def test_difficult_objects(tmp_path: Path, difficult: str, expected: dict[str, set[str]]) -> None:
     make_voc(tmp_path, OBJECTS, LISTS)
     assert labels_of(tmp_path, difficult=difficult) == expected  # and a part's name, head, is no label
+
+
+def test_what_only_difficult_objects_give_is_unknown_unless_said_otherwise(tmp_path: Path) -> None:
+    make_voc(tmp_path, OBJECTS, LISTS)
+    table = read_pascal(str(tmp_path), layout="voc")
+    assert table.classes == ("bus", "car", "cat", "person")
+    assert dict(zip(table.names.tolist(), table.targets.tolist(), strict=True)) == {
+        "a.jpg": [-1, 0, 1, 0],  # a difficult cat beside one that is easy to see changes nothing
+        "b.jpg": [0, 0, 1, 1],
+        "c.jpg": [0, -1, 0, 0],
+        "d.jpg": [0, 0, 0, 0],
+    }
+    ignored = read_pascal(str(tmp_path), layout="voc", difficult="ignore")
+    assert ignored.classes == ("cat", "person")  # what no image has is no class, unless data.classes says so
 
 
 @pytest.mark.parametrize("below", ["", "VOC2007", "VOCdevkit/VOC2007"])

@@ -22,6 +22,7 @@ from polytag.data.label_table import make_table
 from polytag.data.loaders import evaluation_loader, train_loader
 from polytag.data.presize import Presize
 from polytag.data.resize_cache import ResizeCache
+from polytag.data.sampling import check_sampling
 from polytag.data.shard_cache import ShardCache
 from polytag.data.storage import Layout
 from polytag.data.streaming import read_index, read_shards
@@ -84,6 +85,17 @@ def test_images_labels_names_and_splits_are_those_of_the_source(source, written,
         assert np.array_equal(table.targets[row], source.targets[there])
 
 
+def test_what_is_unknown_stays_so(source, tmp_path):
+    targets = source.targets.copy()
+    targets[::2, 1], targets[4] = -1, -1
+    write_shards(replace(source, targets=targets), tmp_path / "shards", SHARD)
+    table = read(tmp_path / "shards", tmp_path)
+    assert table.classes == source.classes and sorted(table.names) == sorted(source.names)
+    row_of = {name: row for row, name in enumerate(source.names)}
+    assert np.array_equal(table.targets, targets[[row_of[name] for name in table.names]])
+    assert (table.targets == -1).sum() == 16
+
+
 def test_each_split_is_written_as_a_whole_and_in_random_order(source):
     order = order_of_rows(source, 0)
     assert sorted(order[:24]) == list(range(24)) and sorted(order[24:]) == list(range(24, 30))
@@ -111,6 +123,12 @@ def test_shards_are_shuffled_window_by_window():
     assert windows[0] != {0, 1, 2} and len(set(shard[order[:4]])) > 1  # mixed within a window
     other = shuffled(40, np.random.default_rng(1), Layout(shard, 3, print))
     assert [set(shard[other[start : start + 12]]) for start in range(0, 40, 12)] != windows
+
+
+def test_class_aware_sampling_of_shards_is_refused(written, tmp_path):
+    with pytest.raises(UserError, match=r"data.sampling=class_aware needs .* lie in shards: data.sampling=shuffled"):
+        check_sampling("class_aware", read(written, tmp_path))
+    check_sampling("shuffled", read(written, tmp_path))
 
 
 def test_a_subset_of_rows_is_shuffled_too():

@@ -195,6 +195,20 @@ def test_label_shift_by_hand():
     assert label_shift(replace(table, split=np.array(["train"] * 19))).tolist() == [0, 0, 0]
 
 
+def test_what_is_unknown_counts_as_no_positive():
+    names = [f"{i}.jpg" for i in range(40)]
+    labels = [[name for name, has in zip(("a", "b"), row, strict=True) if has] for row in PAIRS]
+    # Of the first 20, which have a, nobody knows about b; of the next 8, which have b, nobody knows about a.
+    unknown = [["b"]] * 20 + [["a"]] * 8 + [[]] * 12
+    partial = make_table(Path("."), names, labels, unknown=unknown)
+    assert (partial.targets == -1).sum(0).tolist() == [8, 20]
+    settings = {"val_fraction": 0.25, "test_fraction": 0.5}
+    split, known = assign_splits(partial, **settings), assign_splits(table_of(PAIRS), **settings)
+    assert split.split.tolist() == known.split.tolist()
+    assert label_shift(split).tolist() == label_shift(known).tolist() == [0, 0]
+    assert take_subset(partial, 20, seed=0).names.tolist() == take_subset(table_of(PAIRS), 20, seed=0).names.tolist()
+
+
 def test_a_subset_keeps_the_proportions_and_the_order():
     small = take_subset(table_of(PAIRS), 20, seed=0)
     assert len(small) == 20

@@ -2,10 +2,22 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from polytag.data.label_table import make_table
-from polytag.data.statistics import cooccurrence, describe, label_counts, labels_per_image, unlabelled_rows
+from polytag.data.statistics import (
+    classes_of_every_image,
+    classes_without_positive,
+    cooccurrence,
+    describe,
+    imbalance,
+    known_counts,
+    label_counts,
+    labels_per_image,
+    shares,
+    unlabelled_rows,
+)
 
 LABELS = [["cat", "dog"], ["cat"], [], ["cat", "dog", "fish"], [], ["dog"]]
 FILES = [f"{i}.png" for i in range(6)]
@@ -27,6 +39,53 @@ def test_counts_beyond_a_byte():
     table = make_table(Path("."), [f"{i}" for i in range(300)], [["a", "b"]] * 300)
     assert label_counts(table).tolist() == [300, 300]
     assert cooccurrence(table).tolist() == [[300, 300], [300, 300]]
+
+
+# Four images: a cat of which nobody knows whether there is a dog; a dog, cat unknown; a cat, no dog; nothing known.
+PARTIAL = make_table(
+    Path("."),
+    ["0", "1", "2", "3"],
+    [["cat"], ["dog"], ["cat"], []],
+    unknown=[["dog"], ["cat", "emu"], ["emu"], ["cat", "dog", "emu"]],
+    split=["train"] * 3 + ["val"],
+)
+
+
+def test_what_is_unknown_counts_neither_as_there_nor_as_absent():
+    assert PARTIAL.targets.tolist() == [[1, -1, 0], [-1, 1, -1], [1, 0, -1], [-1, -1, -1]]
+    assert label_counts(PARTIAL).tolist() == [2, 1, 0]
+    assert known_counts(PARTIAL).tolist() == [2, 2, 1]
+    assert shares(PARTIAL).tolist() == [1.0, 0.5, 0.0]
+    assert labels_per_image(PARTIAL).tolist() == [1, 3]
+    assert unlabelled_rows(PARTIAL).tolist() == [3]
+    assert cooccurrence(PARTIAL).tolist() == [[2, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert classes_without_positive(PARTIAL) == ("emu",)
+    assert classes_of_every_image(PARTIAL.rows(np.array([0, 1]))) == ()
+    assert np.isnan(shares(PARTIAL.part("val"))).all()
+
+
+def test_describe_says_how_much_is_unknown():
+    assert describe(PARTIAL) == [
+        "4 images: 3 train, 1 val",
+        "3 classes, 0.75 labels an image, 1 image without a label",
+        "7 labels of 12 unknown: left out of the loss and the scores",
+        "1 class without a positive in train: emu",
+        "3 classes without a positive in val: cat, dog, emu",
+    ]
+
+
+def test_images_with_one_known_label_each_may_have_more():
+    one_each = make_table(Path("."), ["a", "b"], [["x"], ["y"]], unknown=[["y"], []])
+    assert not any("exactly one label" in line for line in describe(one_each))
+
+
+def test_the_imbalance_in_a_line(table):
+    # 7 labels of 6 images and 4 classes; 3 cats, 3 dogs, no emu, 1 fish.
+    assert imbalance(table) == "1.17 labels an image, density 0.292; largest over smallest count 3.0"
+    many = make_table(Path("."), [f"{i}" for i in range(2001)], [["a"]] * 2000 + [["b"]])
+    assert imbalance(many) == "1.00 labels an image, density 0.5; largest over smallest count 2,000"
+    nothing = make_table(Path("."), ["a"], [[]], classes=["x"])
+    assert imbalance(nothing) == "0.00 labels an image, density 0"
 
 
 def test_describe_names_what_a_training_should_know():

@@ -1,5 +1,6 @@
 """Binary cross-entropy against numbers worked out by hand."""
 
+import numpy as np
 import pytest
 import torch
 from torch import tensor
@@ -21,7 +22,7 @@ def test_each_branch(logit, target, loss):
 
 def test_the_mean_is_over_images_and_labels():
     logits = tensor([[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]])
-    targets = tensor([[1, 0, 1], [1, 1, 1]], dtype=torch.uint8)
+    targets = tensor([[1, 0, 1], [1, 1, 1]], dtype=torch.int8)
     assert BCE()(logits, targets).item() == pytest.approx((5 * RIGHT + WRONG) / 6, abs=1e-6)
 
 
@@ -54,10 +55,50 @@ def test_low_precision_logits_give_a_32_bit_loss():
     assert loss.item() == pytest.approx(RIGHT, abs=1e-6)
 
 
-def test_mistakes_are_named():
-    with pytest.raises(UserError, match=r"label_smoothing=1\.0"):
-        BCE(label_smoothing=1.0)
-    with pytest.raises(UserError, match=r"pos_weight=\[1.0, 0.0\]"):
-        BCE(pos_weight=[1.0, 0.0])
-    with pytest.raises(UserError, match="2 numbers for 3 classes"):
-        BCE(pos_weight=[1.0, 2.0])(torch.zeros(1, 3), torch.zeros(1, 3))
+def train_targets():
+    """Return targets with 3 negatives a positive, 1 a positive beside two unknown, 1/3, no positive, no negative."""
+    rows = [[1, 1, 1, 0, 1], [0, 0, 1, 0, 1], [0, -1, 1, -1, 1], [0, -1, 0, -1, 1]]
+    return np.array(rows, np.int8)
+
+
+def test_counts_are_the_negatives_for_each_positive_of_what_is_known(caplog):
+    loss = BCE("counts", classes=list("abcde"), train_targets=train_targets())
+    assert loss.pos_weight.tolist() == pytest.approx([3, 1, 1 / 3, 1, 1])
+    assert loss.pos_weight.dtype == torch.float32
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "weight 1 for d, e:" in warnings[0]
+    limited = BCE("counts", max_pos_weight=2, classes=list("abcde"), train_targets=train_targets())
+    assert limited.pos_weight.tolist() == pytest.approx([2, 1, 1 / 3, 1, 1])
+
+
+def test_counts_say_nothing_where_every_class_has_both(caplog):
+    BCE("counts", classes=list("abc"), train_targets=train_targets()[:, :3])
+    assert not caplog.records
+
+
+def test_a_limit_holds_for_weights_that_are_given_and_is_idle_without_weights():
+    assert BCE([0.5, 9.0], max_pos_weight=4.0).pos_weight.tolist() == [0.5, 4.0]
+    assert BCE(max_pos_weight=4.0).pos_weight is None
+
+
+def test_a_share_counts_as_that_share_of_an_image():
+    # 0.3 of an image with the label and 0.7 of one without, the weight on the positive part only
+    loss = BCE(pos_weight=[2.0])(tensor([[2.0]]), tensor([[0.3]]))
+    assert loss.item() == pytest.approx(0.3 * 2 * RIGHT + 0.7 * WRONG, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_smoothing": 1.0}, r"label_smoothing=1\.0"),
+        ({"pos_weight": [1.0, 0.0]}, r"pos_weight=\[1.0, 0.0\]"),
+        ({"pos_weight": [1.0, 2.0], "classes": ["a", "b", "c"]}, "2 numbers for 3 classes: .* a, b, c"),
+        ({"pos_weight": "count"}, "pos_weight=count is none of null, counts"),
+        ({"pos_weight": 3.0}, r"pos_weight=3\.0 is none of null, counts"),
+        ({"max_pos_weight": 0}, "max_pos_weight=0"),
+    ],
+)
+def test_mistakes_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        BCE(**options)

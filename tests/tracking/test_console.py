@@ -1,13 +1,16 @@
-"""The table of a recipe."""
+"""The tables of a recipe and of the labels."""
+
+from pathlib import Path
 
 import pytest
 
+from polytag.data.label_table import make_table
 from polytag.data.transforms import Dihedral
 from polytag.models.network import build_network
 from polytag.phase_costs import Cost
 from polytag.schedule.curves import Constant, OneCycle
 from polytag.schedule.recipes import free_phases, freeze_unfreeze, gradual_unfreezing
-from polytag.tracking.console import print_recipe, short_count
+from polytag.tracking.console import print_labels, print_recipe, short_count
 
 RECIPE = freeze_unfreeze([64], ["frozen", "unfrozen"], 0.01, OneCycle(), [1, 3], group_lr_div=[9, 3, 1])
 
@@ -78,3 +81,52 @@ def test_many_groups_share_a_column_and_nothing_is_cut_off_in_a_narrow_window(ca
 )
 def test_numbers_of_parameters_are_short(number, text):
     assert short_count(number) == text
+
+
+def test_one_row_a_class_the_most_frequent_first(capsys):
+    labels = [["dog"], ["cat", "dog"], ["dog"], [], ["cat"], ["dog"]]
+    split = ["train"] * 4 + ["val", "test"]
+    print_labels(make_table(Path("."), list("abcdef"), labels, classes=["[b]at", "cat", "dog"], split=split))
+
+    *rows, last = cells(capsys.readouterr().out)
+    assert rows == [
+        ["Images", "with", "each", "label"],
+        ["class", "train", "share", "val", "test"],
+        ["─" * 32],
+        ["dog", "3", "75.0%", "0", "1"],
+        ["cat", "1", "25.0%", "1", "0"],
+        ["[b]at", "0", "0.0%", "0", "0"],
+    ]
+    assert " ".join(last) == "Train images: 1.00 labels an image, density 0.333; largest over smallest count 3.0"
+
+
+def test_unknown_labels_have_a_column_and_shares_are_of_what_is_known(capsys):
+    labels, unknown = [["a"], ["a"], [], ["b"]], [["b"], ["b"], ["b"], ["a"]]
+    print_labels(make_table(Path("."), list("wxyz"), labels, unknown=unknown, split=["train"] * 3 + ["val"]))
+
+    rows = cells(capsys.readouterr().out)
+    assert rows[1] == ["class", "train", "share", "val", "unknown"]
+    assert rows[3:5] == [["a", "2", "66.7%", "0", "1"], ["b", "0", "-", "1", "3"]]
+
+
+def test_of_many_classes_both_ends_are_shown(capsys):
+    names = [f"c{number:02d}" for number in range(33)]
+    labels = [names[image:] for image in range(33)]  # class number n is on n + 1 images
+    print_labels(make_table(Path("."), [str(image) for image in range(33)], labels, split=["train"] * 33))
+
+    rows = cells(capsys.readouterr().out)[3:-1]
+    assert [row[0] for row in rows[:15]] == [f"c{number:02d}" for number in range(32, 17, -1)]
+    assert rows[15] == ["...", "3", "between,", "16", "to", "18"]
+    assert [row[0] for row in rows[16:]] == [f"c{number:02d}" for number in range(14, -1, -1)]
+    print_labels(make_table(Path("."), ["0"], [names[:30]], split=["train"]))
+    assert "between" not in capsys.readouterr().out
+
+
+def test_a_long_name_of_a_class_is_folded(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "x" * 100
+    print_labels(make_table(Path("."), list("abc"), [[name], [], []], split=["train", "val", "test"]))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines[:-1]) <= 80
+    assert "".join(line.split()[0] for line in lines if "xx" in line) == name

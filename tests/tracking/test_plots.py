@@ -1,5 +1,5 @@
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -7,11 +7,11 @@ from PIL import Image
 
 from polytag.data.label_table import LabelTable
 from polytag.inference.scoring import Result
+from polytag.metrics.per_class import ClassScore
 from polytag.run_folder import RunFolder
 from polytag.schedule.curves import OneCycle
 from polytag.schedule.recipes import freeze_unfreeze
 from polytag.tracking import plots
-from polytag.tracking.per_class import ClassScore
 from polytag.tracking.picture_grid import resize_to
 from polytag.tracking.style import shorten
 
@@ -36,8 +36,9 @@ def result_of(tmp_path, sizes, classes, targets, probabilities):
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     names = np.array([f"{number}.png" for number in range(len(sizes))])
     paths = np.array([str(tmp_path / name) for name in names])
-    table = LabelTable(paths, names, classes, np.array(targets, np.uint8), np.array(["val"] * len(sizes)))
-    return Result(table, np.array(probabilities, np.float32), {}, {}, ())
+    table = LabelTable(paths, names, classes, np.array(targets, np.int8), np.array(["val"] * len(sizes)))
+    probabilities = np.array(probabilities, np.float32)
+    return Result(table, probabilities, probabilities > 0.5, {}, None, {}, ())
 
 
 def is_picture(path):
@@ -100,7 +101,7 @@ def test_predictions_take_images_of_any_shape_and_any_class_name(tmp_path, recwa
     targets = [[1, 1, 1, 1]] * 3 + [[0, 0, 0, 0]] * 2
     result = result_of(tmp_path, sizes, classes, targets, [[0.9, 0.1, 0.9, 0.1]] * 5)
 
-    plots.plot_predictions(result, result.probabilities > 0.5, tmp_path / "predictions.png")
+    plots.plot_predictions(result, tmp_path / "predictions.png")
 
     assert is_picture(tmp_path / "predictions.png")
     assert not recwarn.list
@@ -110,7 +111,7 @@ def test_predictions_grow_with_the_number_of_images(tmp_path):
     result = result_of(tmp_path, [(20, 20)] * 9, ("a",), [[1]] * 9, [[0.9]] * 9)
     shapes = []
     for count in (1, 4, 8):
-        plots.plot_predictions(result, result.probabilities > 0.5, tmp_path / "p.png", count=count)
+        plots.plot_predictions(result, tmp_path / "p.png", count=count)
         with Image.open(tmp_path / "p.png") as image:
             shapes.append(image.size)
 
@@ -120,7 +121,11 @@ def test_predictions_grow_with_the_number_of_images(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 200])
 def test_per_class_is_drawn_and_stays_of_a_size_for_many_classes(tmp_path, count):
-    scores = [ClassScore(rf"$\bad {i}", i + 1, 0.1, i / count, 0.5, 0.5) for i in range(count)]
+    others = {field.name: 0 for field in fields(ClassScore)}
+    rows = [
+        {"name": rf"$\bad {i}", "support": i + 1, "chance": 0.1, "average_precision": i / count} for i in range(count)
+    ]
+    scores = [ClassScore(**(others | row)) for row in rows]
     undefined = replace(scores[0], name="none", support=0, average_precision=math.nan)
 
     plots.plot_per_class([*scores, undefined], tmp_path / "per_class.png")
@@ -132,11 +137,11 @@ def test_per_class_is_drawn_and_stays_of_a_size_for_many_classes(tmp_path, count
 
 def test_a_run_without_training_or_labels_gets_the_pictures_it_can_have(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    plots.write_plots(folder, RECIPE, ("val/map", "max"), None, None)
+    plots.write_plots(folder, RECIPE, ("val/map", "max"), None)
     assert not folder.plots.exists()
 
     result = result_of(tmp_path, [(20, 20)] * 2, ("a",), [[0], [0]], [[0.9], [0.2]])
-    plots.write_plots(folder, RECIPE, ("val/map", "max"), result, result.probabilities > 0.5)
+    plots.write_plots(folder, RECIPE, ("val/map", "max"), result)
     assert [path.name for path in folder.plots.iterdir()] == ["predictions.png"]
 
 

@@ -59,11 +59,13 @@ def make_result(folder, count, side=48):
     for number, path in enumerate(paths):
         pixels = np.random.default_rng(number).integers(0, 255, (side, side, 3), np.uint8)
         Image.fromarray(pixels).save(path)
-    targets = np.array([[1, 0, 0], [0, 1, 0]] * (count // 2), np.uint8)
+    targets = np.array([[1, 0, 0], [0, 1, 0]] * (count // 2), np.int8)
     probabilities = np.array([[0.9, 0.2, 0.1], [0.7, 0.4, 0.1]] * (count // 2), np.float32)
     table = LabelTable(paths, names, (NASTY, "b", "c"), targets, np.array(["val"] * count))
     scores = {"map": 0.75, "f2": float("nan")}
-    return Result(table, probabilities, scores, {"predict nothing": {"map": 0.25, "f2": 0.0}}, ("c",))
+    return Result(
+        table, probabilities, probabilities > 0.5, scores, None, {"predict nothing": {"map": 0.25, "f2": 0.0}}, ("c",)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def page(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "my <run>")
     folder.path.mkdir()
     result = make_result(folder.path, 30)
-    write_plots(folder, None, ("val/map", "max"), result, result.probabilities > 0.5)
+    write_plots(folder, None, ("val/map", "max"), result)
     return Page(write_report(CONFIG, folder, {"val": result}, FixedPolicy(), SUMMARY))
 
 

@@ -4,10 +4,11 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from polytag.data.files import list_images, require_path
 from polytag.data.images import SUFFIXES
-from polytag.data.label_table import TEST, TRAIN, UNASSIGNED, VAL, LabelTable, make_table
+from polytag.data.label_table import ABSENT, PRESENT, TEST, TRAIN, UNASSIGNED, UNKNOWN, VAL, LabelTable, make_table
 from polytag.data.sheet import Sheet, read_sheet
 from polytag.errors import UserError, did_you_mean, first_few
 
@@ -21,7 +22,18 @@ SPLIT_WORDS = {
     "test": TEST,
 }
 # "1.0" is what pandas makes of a 0/1 column once a cell of it has been empty.
-FLAGS = {"1": True, "1.0": True, "0": False, "0.0": False}
+FLAGS = {
+    **dict.fromkeys(("1", "1.0"), PRESENT),
+    **dict.fromkeys(("0", "0.0"), ABSENT),
+    **dict.fromkeys(("", "-1", "-1.0"), UNKNOWN),
+}
+
+
+class Marks(NamedTuple):
+    """What a source says of one image: the labels that it has, and those of which nobody knows."""
+
+    labels: list[str]
+    unknown: list[str]
 
 
 def read_csv(
@@ -47,11 +59,16 @@ def read_csv(
     tags = sheet.find(label_column, "data.label_column") if label_column else sheet.first_of(TAG_COLUMNS)
     if not tags:
         classes = _flag_columns(sheet, classes, {image, parts})
-    labels = [split_tags(cell, separator) for cell in sheet.cells(tags)] if tags else _read_flags(sheet, classes or [])
+    if tags:
+        marks = [Marks(split_tags(cell, separator), []) for cell in sheet.cells(tags)]
+    else:
+        marks = _read_flags(sheet, classes or [])
     files = add_suffixes(folder / images, _read_names(sheet, image), suffix)
     split = _read_split(sheet, parts) if parts else [UNASSIGNED] * len(files)
-    files, labels, split = merge_duplicates(files, labels, split, str(sheet.path))
-    return make_table(folder / images, files, labels, classes=classes, split=split, origin=str(sheet.path))
+    files, marks, split = merge_duplicates(files, marks, split, str(sheet.path))
+    labels, unknown = [row.labels for row in marks], [row.unknown for row in marks]
+    origin = str(sheet.path)
+    return make_table(folder / images, files, labels, unknown=unknown, classes=classes, split=split, origin=origin)
 
 
 def split_tags(cell: str, separator: str = " ") -> list[str]:
@@ -85,17 +102,17 @@ def add_suffixes(folder: Path, names: Sequence[str], suffix: str = "") -> list[s
 
 
 def merge_duplicates(
-    files: list[str], labels: list[list[str]], split: list[str], origin: str
-) -> tuple[list[str], list[list[str]], list[str]]:
+    files: list[str], marks: list[Marks], split: list[str], origin: str
+) -> tuple[list[str], list[Marks], list[str]]:
     """Keep one row of each image that is listed several times in the same way.
 
     Raises:
         UserError: An image is listed with two different sets of labels, or in two splits.
     """
-    kept: dict[str, tuple[list[str], str]] = {}
-    for file, row, part in zip(files, labels, split, strict=True):
+    kept: dict[str, tuple[Marks, str]] = {}
+    for file, row, part in zip(files, marks, split, strict=True):
         other, other_part = kept.setdefault(file, (row, part))
-        if set(other) != set(row) or other_part != part:
+        if [set(names) for names in other] != [set(names) for names in row] or other_part != part:
             one, two = _describe(other, other_part), _describe(row, part)
             raise UserError(f"{origin} lists {file} twice, as {one} and as {two}. Keep one of them.")
     if len(kept) < len(files):
@@ -103,8 +120,9 @@ def merge_duplicates(
     return list(kept), [row for row, _ in kept.values()], [part for _, part in kept.values()]
 
 
-def _describe(labels: list[str], part: str) -> str:
-    return (", ".join(sorted(labels)) or "no label") + (f" ({part})" if part else "")
+def _describe(marks: Marks, part: str) -> str:
+    names = sorted(marks.labels) + [f"{name}?" for name in sorted(marks.unknown)]
+    return (", ".join(names) or "no label") + (f" ({part})" if part else "")
 
 
 def _image_column(sheet: Sheet, wanted: str | None) -> str:
@@ -148,22 +166,18 @@ def _flag_columns(sheet: Sheet, classes: Sequence[str] | None, taken: set[str | 
     return columns
 
 
-def _read_flags(sheet: Sheet, columns: Sequence[str]) -> list[list[str]]:
-    labels: list[list[str]] = [[] for _ in sheet.rows]
+def _read_flags(sheet: Sheet, columns: Sequence[str]) -> list[Marks]:
+    marks = [Marks([], []) for _ in sheet.rows]
     for column in columns:
         for row, cell in enumerate(sheet.cells(column)):
             if cell not in FLAGS:
-                raise UserError(_bad_flag(sheet, column, cell, sheet.lines[row]))
-            if FLAGS[cell]:
-                labels[row].append(column)
-    return labels
-
-
-def _bad_flag(sheet: Sheet, column: str, cell: str, line: int) -> str:
-    place = f"{sheet.path}, line {line}: the column {column!r} "
-    if not cell:
-        return place + "is empty. Write 0 or 1: images of which only some labels are known are not supported yet."
-    return place + (
-        f"has {cell!r}, not 0 or 1. Name the column of tags with data.label_column, "
-        "or the 0/1 columns that are classes with data.classes."
-    )
+                raise UserError(
+                    f"{sheet.path}, line {sheet.lines[row]}: the column {column!r} has {cell!r}, not 0 or 1 (empty or "
+                    "-1: unknown). Name the column of tags with data.label_column, or the 0/1 columns that are classes "
+                    "with data.classes."
+                )
+            if FLAGS[cell] == PRESENT:
+                marks[row].labels.append(column)
+            elif FLAGS[cell] == UNKNOWN:
+                marks[row].unknown.append(column)
+    return marks

@@ -14,6 +14,7 @@ from polytag.data.dataset import Batch, FeatureBatch
 from polytag.data.label_table import TRAIN, VAL, LabelTable
 from polytag.data.loaders import Loader, Share, evaluation_loader, feature_loader, train_loader
 from polytag.data.resize_cache import ResizeCache
+from polytag.data.sampling import SHUFFLED
 from polytag.data.transforms import Transforms
 from polytag.errors import UserError
 from polytag.schedule.recipe import Phase, Recipe
@@ -41,6 +42,7 @@ class DataModule(pl.LightningDataModule):
         seed: The run's seed: order and augmentation follow from it.
         cache: Where shrunken images may be found.
         feature_cache: Where the features of precomputed phases are.
+        sampling: `shuffled`: an epoch shows each training row once | `class_aware`: see `ClassAware`.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class DataModule(pl.LightningDataModule):
         seed: int = 0,
         cache: ResizeCache | None = None,
         feature_cache: "FeatureCache | None" = None,
+        sampling: str = SHUFFLED,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -61,7 +64,7 @@ class DataModule(pl.LightningDataModule):
         self.train_table, self.val_table = table.part(TRAIN), table.part(VAL)
         self.transforms, self.phase_at = transforms, phase_at
         self.batch_size, self.num_workers, self.seed, self.cache = batch_size, num_workers, seed, cache
-        self.feature_cache = feature_cache
+        self.feature_cache, self.sampling = feature_cache, sampling
         self._train: tuple[Any, Loader] | None = None
         self._val: tuple[Any, Loader] | None = None
 
@@ -96,12 +99,13 @@ class DataModule(pl.LightningDataModule):
         def done() -> int:
             return trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
+        order: dict[str, Any] = {"share": share, "batches_done": done, "sampling": self.sampling}
         if not phase.precompute:
             common = (phase, self.batch_size, self.num_workers, self.seed)
-            return train_loader(table, self.transforms, *common, share=share, batches_done=done, cache=self.cache)
+            return train_loader(table, self.transforms, *common, cache=self.cache, **order)
         features = self._features(table, phase, phase.transforms or self.transforms, phase.views)
         batch_size = phase.batch_size or self.batch_size
-        return feature_loader(table, features, batch_size, self.seed, share=share, batches_done=done)
+        return feature_loader(table, features, batch_size, self.seed, **order)
 
     def val_dataloader(self) -> Loader | list[Any]:
         """Return the validation loader, likewise; nothing where no row validates."""

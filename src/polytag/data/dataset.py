@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from polytag.data.array_store import StoredArrays
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import Presize
+from polytag.data.sampling import ClassAware
 from polytag.data.storage import Layout
 from polytag.data.transforms import Augmentation, symmetry_of
 from polytag.errors import UserError
@@ -29,7 +30,7 @@ class Sample(NamedTuple):
     """One sample, before it joins a batch."""
 
     image: torch.Tensor  # (H, W, 3) uint8
-    target: torch.Tensor  # (L,) uint8
+    target: torch.Tensor  # (L,) int8, -1 where unknown
     row: int
 
 
@@ -37,7 +38,7 @@ class Batch(NamedTuple):
     """What reaches the device."""
 
     images: torch.Tensor  # (B, 3, H, W) uint8, channels last in memory
-    targets: torch.Tensor  # (B, L) uint8
+    targets: torch.Tensor  # (B, L) int8, -1 where unknown
     rows: torch.Tensor  # (B,) int64, row numbers in the table of this split
 
 
@@ -45,7 +46,7 @@ class FeatureBatch(NamedTuple):
     """What reaches the device where the features of the images have been computed before."""
 
     features: torch.Tensor  # (B, ...) float32, what the head takes
-    targets: torch.Tensor  # (B, L) uint8
+    targets: torch.Tensor  # (B, L) int8, -1 where unknown
     rows: torch.Tensor  # (B,) int64
 
 
@@ -147,6 +148,7 @@ class TrainSampler(Sampler[SampleKey]):
         batches_done: Batches of the epoch that were trained on before; asked when the first sample is. It is above 0
             in a run that goes on in the middle of an epoch. The length stays that of the whole epoch.
         layout: Which rows lie together in shards; None where none do.
+        class_aware: Draws the rows, so that some come several times and others not at all; None where each comes once.
     """
 
     def __init__(
@@ -158,8 +160,9 @@ class TrainSampler(Sampler[SampleKey]):
         world_size: int = 1,
         batches_done: Callable[[], int] = lambda: 0,
         layout: Layout | None = None,
+        class_aware: ClassAware | None = None,
     ) -> None:
-        self.layout = layout
+        self.layout, self.class_aware = layout, class_aware
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.rank, self.world_size, self.batches_done = rank, world_size, batches_done
         self.epoch = 0
@@ -174,11 +177,16 @@ class TrainSampler(Sampler[SampleKey]):
         return self.count
 
     def __iter__(self) -> Iterator[SampleKey]:
-        order = shuffled(self.rows, np.random.default_rng((self.seed, self.epoch)), self.layout)
+        order = self._order()
         start = self.batches_done() * self.batch_size * self.world_size
         for position in range(start + self.rank, self.count * self.world_size, self.world_size):
             # Past the end the order starts again, so that all ranks have equally many.
             yield SampleKey(self.epoch, position, int(order[position % self.rows]))
+
+    def _order(self) -> npt.NDArray[np.int64]:
+        if self.class_aware is not None:
+            return self.class_aware.order(self.epoch)
+        return shuffled(self.rows, np.random.default_rng((self.seed, self.epoch)), self.layout)
 
 
 def shuffled(rows: int, generator: np.random.Generator, layout: Layout | None = None) -> npt.NDArray[np.int64]:

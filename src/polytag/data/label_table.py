@@ -15,6 +15,7 @@ from polytag.data.storage import FILES, Storage
 from polytag.errors import UserError, did_you_mean, first_few
 
 TRAIN, VAL, TEST, UNASSIGNED = "train", "val", "test", ""
+PRESENT, ABSENT, UNKNOWN = 1, 0, -1  # what a target says of an image and a class
 SPLITS = (TRAIN, VAL, TEST, UNASSIGNED)
 
 
@@ -26,7 +27,8 @@ class LabelTable:
         paths: ``(N,)`` image files, or what else the storage calls them, in the order of the source.
         names: ``(N,)`` short names, unique where the source has unique ones: what `predictions.csv` shows.
         classes: The L class names, in the order of the target columns.
-        targets: ``(N, L)`` uint8 multi-hot matrix. A row without any label is legal.
+        targets: ``(N, L)`` int8 matrix of PRESENT, ABSENT and UNKNOWN. A row without any label is legal. What is
+            unknown counts neither in losses nor in scores.
         split: ``(N,)`` strings out of `SPLITS`; `UNASSIGNED` rows are for `polytag.data.split` to place.
         decoder: How this source's files become RGB.
         storage: Where they are read from.
@@ -36,7 +38,7 @@ class LabelTable:
     paths: npt.NDArray[np.str_]
     names: npt.NDArray[np.str_]
     classes: tuple[str, ...]
-    targets: npt.NDArray[np.uint8]
+    targets: npt.NDArray[np.int8]
     split: npt.NDArray[np.str_]
     decoder: Decoder = field(default_factory=Decoder)
     storage: Storage = FILES
@@ -45,6 +47,7 @@ class LabelTable:
     def __post_init__(self) -> None:
         rows = len(self.paths)
         assert self.targets.shape == (rows, len(self.classes)), (self.targets.shape, rows, len(self.classes))
+        assert self.targets.dtype == np.int8, self.targets.dtype
         assert len(self.names) == rows and len(self.split) == rows
         assert set(np.unique(self.split)) <= set(SPLITS), np.unique(self.split)
 
@@ -52,9 +55,14 @@ class LabelTable:
         return len(self.paths)
 
     @property
+    def positives(self) -> npt.NDArray[np.bool_]:
+        """Which labels the images have, ``(N, L)``."""
+        return np.asarray(self.targets == PRESENT)
+
+    @property
     def is_single_label(self) -> bool:
-        """Whether every row has exactly one label."""
-        return bool(len(self)) and bool((self.targets.sum(1) == 1).all())
+        """Whether every row has exactly one label, and none that is unknown."""
+        return bool(len(self)) and bool((self.positives.sum(1) == 1).all()) and bool((self.targets != UNKNOWN).all())
 
     def read(self, row: int, presize: Presize | None = None) -> npt.NDArray[np.uint8]:
         """Return the image of a row as ``(H, W, 3)`` RGB uint8, shrunk to a presize where there is one.
@@ -100,6 +108,7 @@ def make_table(
     files: Sequence[str],
     labels: Sequence[Iterable[str]],
     *,
+    unknown: Sequence[Iterable[str]] | None = None,
     classes: Sequence[str] | None = None,
     split: Sequence[str] | None = None,
     decoder: Decoder | None = None,
@@ -112,6 +121,7 @@ def make_table(
         root: The folder that holds the files.
         files: Path of each image relative to the root; it is the row's name too.
         labels: Label names of each image; an empty iterable is an image without labels.
+        unknown: Names of the labels that each image may have or not, nobody knows. A label of the image stays one.
         classes: The class list. Inferred (sorted names) when not given.
         split: Split of each row; all `UNASSIGNED` when not given.
         decoder: How the files become RGB.
@@ -124,7 +134,8 @@ def make_table(
     if not len(files):
         raise UserError(f"{origin} lists no image. Check data.root and the file's content.")
     label_lists = [list(row) for row in labels]
-    found = sorted({label for row in label_lists for label in row})
+    unsure = [list(row) for row in unknown] if unknown is not None else [[] for _ in label_lists]
+    found = sorted({label for row in (*label_lists, *unsure) for label in row})
     names = tuple(found if classes is None else (str(name) for name in classes))  # YAML reads 1 as a number
     if not names:
         raise UserError(f"{origin} has no label on any of its {len(files):,} rows: there is nothing to learn.")
@@ -136,10 +147,10 @@ def make_table(
             f"{origin} has labels outside the class list: {first_few(repr(u) for u in unknown)}."
             f"{did_you_mean(unknown[0], names)} Correct the file or the class list (data.classes, if it has one)."
         )
-    row_index = [i for i, row in enumerate(label_lists) for _ in row]
-    column_index = [column[label] for row in label_lists for label in row]
-    targets = np.zeros((len(files), len(names)), np.uint8)
-    targets[row_index, column_index] = 1
+    targets = np.full((len(files), len(names)), ABSENT, np.int8)
+    for rows, mark in ((unsure, UNKNOWN), (label_lists, PRESENT)):
+        row_index = [i for i, row in enumerate(rows) for _ in row]
+        targets[row_index, [column[label] for row in rows for label in row]] = mark
     table = LabelTable(
         paths=np.array([str(root / file) for file in files]),
         names=np.array([str(file) for file in files]),

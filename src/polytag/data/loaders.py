@@ -19,6 +19,7 @@ from polytag.data.dataset import (
 from polytag.data.label_table import LabelTable
 from polytag.data.presize import Presize
 from polytag.data.resize_cache import ResizeCache
+from polytag.data.sampling import SHUFFLED, class_aware
 from polytag.data.storage import Layout
 from polytag.data.transforms import Augmentation, Transforms
 from polytag.schedule.recipe import Phase
@@ -120,18 +121,21 @@ def train_loader(
     share: Share = ALONE,
     batches_done: Callable[[], int] = lambda: 0,
     cache: ResizeCache | None = None,
+    sampling: str = SHUFFLED,
 ) -> Loader:
-    """Return a loader of all rows in a new order each epoch, augmented; see `TrainSampler`.
+    """Return a loader of as many samples as rows in a new order each epoch, augmented; see `TrainSampler`.
 
     A phase's own transforms and batch size come before the run's. The presize is the run's: it is that of validation.
     """
     workers = default_workers() if num_workers is None else num_workers
     batch_size, augmentation = phase.batch_size or batch_size, (phase.transforms or transforms).train(phase.image_size)
     presize, layout = transforms.presized(phase.image_size), table.storage.layout(table.paths.tolist())
+    drawn = class_aware(sampling, table, seed)
+    sampler = TrainSampler(len(table), batch_size, seed, *share, batches_done, layout, drawn)
     return TrainLoader(
         ImageDataset(table, augmentation, seed, presize, look_up(cache, table, presize)),
         batch_size=batch_size,
-        sampler=announced(TrainSampler(len(table), batch_size, seed, *share, batches_done, layout), layout),
+        sampler=announced(sampler, layout),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -147,6 +151,7 @@ def feature_loader(
     *,
     share: Share = ALONE,
     batches_done: Callable[[], int] = lambda: 0,
+    sampling: str = SHUFFLED,
 ) -> Loader:
     """Return a loader of features, in the order of training with a seed, in that of the rows without.
 
@@ -157,7 +162,8 @@ def feature_loader(
         sampler = EvaluationSampler(len(table), *share)
     else:
         layout = table.storage.layout(table.paths.tolist())  # the order is that of the images
-        sampler = TrainSampler(len(table), batch_size, seed, *share, batches_done, layout)
+        drawn = class_aware(sampling, table, seed)
+        sampler = TrainSampler(len(table), batch_size, seed, *share, batches_done, layout, drawn)
     return (DataLoader if seed is None else TrainLoader)(
         FeatureDataset(table, features, seed),
         batch_size=batch_size,

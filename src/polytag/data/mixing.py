@@ -39,7 +39,7 @@ class Mixing:
 
         Args:
             images: ``(B, 3, H, W)`` of any type; float where mixed.
-            targets: ``(B, L)`` float multi-hot.
+            targets: ``(B, L)`` float multi-hot, NaN where unknown: what is unknown of one of two images is so of both.
         """
         if not self._kinds or len(images) < 2 or torch.rand(()) >= self.p:
             return images, targets

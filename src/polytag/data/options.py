@@ -20,10 +20,12 @@ class DataOptions:
     cache: bool | str = False
     cache_gb: float = 20.0
     cache_key: str = "stat"
+    sampling: str = "shuffled"
     batch_size: int = 32
     num_workers: int | None = None
     mirror: bool = True
     min_area: float = 0.35
+    exclusive_groups: Sequence[Sequence[str]] = ()
     image_sizes: Sequence[int] = ()
     group_lr_div: Sequence[float] = ()
     batch_norm: str = "eval"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from polytag.data.csv import add_suffixes, merge_duplicates, read_csv
+from polytag.data.csv import Marks, add_suffixes, merge_duplicates, read_csv
 from polytag.data.download import fetch
 from polytag.data.files import require_path
 from polytag.data.label_table import TEST, TRAIN, UNASSIGNED, VAL, LabelTable, make_table
@@ -29,13 +29,13 @@ VOC_HINT = (
     "data.layout=fastai has a download."
 )
 LAYOUTS = ("fastai", "voc")
-DIFFICULT = ("ignore", "count", "drop")
+DIFFICULT = ("unknown", "ignore", "count", "drop")
 
 
 def read_pascal(
     root: str,
     layout: str = "fastai",
-    difficult: str = "ignore",
+    difficult: str = "unknown",
     classes: Sequence[str] | None = None,
     split_column: str | None = "is_valid",
     download: bool = False,
@@ -76,15 +76,26 @@ def _read_voc(root: Path, difficult: str, classes: Sequence[str] | None) -> Labe
     # Of an image: the labels that at least one object gives which is easy to see, and those that only others give.
     easy = [{name for name, is_difficult in found if not is_difficult} for found in objects]
     hard = [{name for name, _ in found} - plain for found, plain in zip(objects, easy, strict=True)]
-    labels = [sorted(one | two if difficult == "count" else one) for one, two in zip(easy, hard, strict=True)]
+    marks = [
+        Marks(sorted(one | two if difficult == "count" else one), sorted(two if difficult == "unknown" else ()))
+        for one, two in zip(easy, hard, strict=True)
+    ]
     kept = [row for row in range(len(listed)) if difficult != "drop" or not hard[row]]
     images = [listed[row][0] for row in kept]
     # First by what lies in the folder, then .jpg for those that are not there, so that a message names a file.
     files = add_suffixes(root / "JPEGImages", add_suffixes(root / "JPEGImages", images), ".jpg")
-    kept_labels, kept_parts = [labels[row] for row in kept], [listed[row][1] for row in kept]
-    files, rows, split = merge_duplicates(files, kept_labels, kept_parts, str(root / "ImageSets" / "Main"))
-    origin = str(root / "Annotations")
-    return make_table(root / "JPEGImages", files, rows, classes=classes, split=split, hint=VOC_HINT, origin=origin)
+    kept_marks, kept_parts = [marks[row] for row in kept], [listed[row][1] for row in kept]
+    files, kept_marks, split = merge_duplicates(files, kept_marks, kept_parts, str(root / "ImageSets" / "Main"))
+    return make_table(
+        root / "JPEGImages",
+        files,
+        [row.labels for row in kept_marks],
+        unknown=[row.unknown for row in kept_marks],
+        classes=classes,
+        split=split,
+        hint=VOC_HINT,
+        origin=str(root / "Annotations"),
+    )
 
 
 def _read_image_sets(root: Path) -> list[tuple[str, str]]:

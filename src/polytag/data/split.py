@@ -69,7 +69,7 @@ def assign_splits(
         if len(pool) < num_folds:
             raise UserError(f"data.num_folds={num_folds} is more than the {len(pool)} rows. Choose fewer folds.")
         split[pool] = TRAIN
-        split[pool[stratify(table.targets[pool], [1 / num_folds] * num_folds, seed) == fold]] = VAL
+        split[pool[stratify(table.positives[pool], [1 / num_folds] * num_folds, seed) == fold]] = VAL
     elif not (split == VAL).any() and val_fraction > 0:
         split[_choose_val(table, split, val_fraction, test_fraction, seed)] = VAL
     split[split == UNASSIGNED] = TRAIN
@@ -110,7 +110,7 @@ def _choose_val(
 def _sample(table: LabelTable, among: npt.NDArray[np.bool_], fraction: float, seed: int) -> Integers:
     """Return a stratified share of some rows, as row indexes."""
     rows = np.flatnonzero(among)
-    chosen: Integers = rows[stratify(table.targets[rows], [fraction, 1 - fraction], seed) == 0]
+    chosen: Integers = rows[stratify(table.positives[rows], [fraction, 1 - fraction], seed) == 0]
     return chosen
 
 
@@ -153,8 +153,8 @@ def checked_indexes(table: LabelTable, indexes: Sequence[int]) -> Integers:
 
 def label_shift(table: LabelTable) -> Floats:
     """Return for each label ``|frequency in val - frequency in train and val together|``; 0 without val rows."""
-    val = table.targets[table.split == VAL]
-    both = table.targets[(table.split == VAL) | (table.split == TRAIN)]
+    val = table.positives[table.split == VAL]
+    both = table.positives[(table.split == VAL) | (table.split == TRAIN)]
     if not len(val):
         return np.zeros(len(table.classes))
     return np.asarray(np.abs(val.mean(0) - both.mean(0)), np.float64)

@@ -3,29 +3,55 @@
 import numpy as np
 import numpy.typing as npt
 
-from polytag.data.label_table import TEST, TRAIN, UNASSIGNED, VAL, LabelTable
+from polytag.data.label_table import TEST, TRAIN, UNASSIGNED, UNKNOWN, VAL, LabelTable
 from polytag.errors import first_few
 
 
 def label_counts(table: LabelTable) -> npt.NDArray[np.int64]:
     """Return ``(L,)`` how many images have each label."""
-    return np.asarray(table.targets.sum(0, dtype=np.int64))
+    return np.asarray(table.positives.sum(0, dtype=np.int64))
 
 
 def labels_per_image(table: LabelTable) -> npt.NDArray[np.int64]:
     """Return how many images have 0, 1, 2, ... labels, up to the largest number that occurs."""
-    return np.bincount(table.targets.sum(1, dtype=np.int64)).astype(np.int64)
+    return np.bincount(table.positives.sum(1, dtype=np.int64)).astype(np.int64)
 
 
 def cooccurrence(table: LabelTable) -> npt.NDArray[np.int64]:
     """Return ``(L, L)`` how many images have both labels; the diagonal is the label counts."""
-    targets = table.targets.astype(np.float64)  # whole numbers stay exact, and BLAS multiplies only floats
+    targets = table.positives.astype(np.float64)  # whole numbers stay exact, and BLAS multiplies only floats
     return (targets.T @ targets).astype(np.int64)
 
 
 def unlabelled_rows(table: LabelTable) -> npt.NDArray[np.int64]:
     """Return the indexes of the images without any label."""
-    return np.flatnonzero(table.targets.sum(1, dtype=np.int64) == 0)
+    return np.flatnonzero(table.positives.sum(1, dtype=np.int64) == 0)
+
+
+def known_counts(table: LabelTable) -> npt.NDArray[np.int64]:
+    """Return ``(L,)`` of how many images it is known whether they have each label."""
+    return np.asarray((table.targets != UNKNOWN).sum(0, dtype=np.int64))
+
+
+def shares(table: LabelTable) -> npt.NDArray[np.float64]:
+    """Return ``(L,)`` the share of the images with each label among those of which it is known; NaN where none is."""
+    known = known_counts(table)
+    return np.where(known > 0, label_counts(table) / np.maximum(known, 1), np.nan)
+
+
+def imbalance(table: LabelTable) -> str:
+    """Return a line on how uneven the labels of a table are; classes that no image has are left aside.
+
+    Labels an image (cardinality), and that over the number of classes (density): Tsoumakas and Katakis 2007,
+    "Multi-Label Classification: An Overview", https://doi.org/10.4018/jdwm.2007070101.
+    """
+    counts = label_counts(table)
+    labels = counts.sum() / max(1, len(table))
+    line = f"{labels:.2f} labels an image, density {labels / len(table.classes):.3g}"
+    if not counts.any():
+        return line
+    ratio = counts.max() / counts[counts > 0].min()
+    return f"{line}; largest over smallest count {ratio:,.{0 if ratio >= 10 else 1}f}"
 
 
 def classes_without_positive(table: LabelTable) -> tuple[str, ...]:
@@ -44,7 +70,7 @@ def describe(table: LabelTable) -> list[str]:
     parts = [f"{size:,} {name}" for name, size in sizes.items() if size]
     if unassigned := int((table.split == UNASSIGNED).sum()):
         parts.append(f"{unassigned:,} without a split")
-    mean = float(table.targets.sum(1, dtype=np.int64).mean()) if len(table) else 0.0
+    mean = float(table.positives.sum(1, dtype=np.int64).mean()) if len(table) else 0.0
     lines = [
         f"{_count(len(table), 'image')}: {', '.join(parts) or 'none'}",
         (
@@ -52,6 +78,10 @@ def describe(table: LabelTable) -> list[str]:
             f"{_count(len(unlabelled_rows(table)), 'image')} without a label"
         ),
     ]
+    if unknown := int((table.targets == UNKNOWN).sum()):
+        lines.append(
+            f"{_count(unknown, 'label')} of {table.targets.size:,} unknown: left out of the loss and the scores"
+        )
     if sizes[TRAIN] and (everywhere := classes_of_every_image(table.part(TRAIN))):
         lines.append(
             f"every training image has {first_few(everywhere)}: nothing to learn there; is it the right folder?"

@@ -9,14 +9,14 @@ Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def stratify(targets: npt.NDArray[np.uint8], fractions: Sequence[float], seed: int) -> Integers:
+def stratify(positives: npt.NDArray[np.bool_], fractions: Sequence[float], seed: int) -> Integers:
     """Deal rows out to parts so that each part has its share of every label.
 
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-label Data", 2011), with
     all rows of the rarest remaining label dealt at once instead of one by one. Rows without a label come last.
 
     Args:
-        targets: ``(N, L)`` multi-hot matrix.
+        positives: ``(N, L)`` which labels the rows have.
         fractions: The share of each part; they sum to 1.
         seed: The same seed gives the same parts.
 
@@ -27,6 +27,7 @@ def stratify(targets: npt.NDArray[np.uint8], fractions: Sequence[float], seed: i
     shares = np.asarray(fractions, np.float64)
     assert shares.min() >= 0 and abs(shares.sum() - 1) < 1e-6, fractions
     rng = np.random.default_rng(seed)
+    targets = positives.astype(np.uint8)
     counts = targets.sum(0, dtype=np.int64)
     order = _by_label_set(targets[:, np.argsort(counts, kind="stable")], rng)
     ordered = targets[order]

@@ -1,8 +1,8 @@
 """A run read back from its folder: network, classes, policy, preprocessing."""
 
-import csv
 import logging
 import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from polytag import build
+from polytag.callbacks.checkpoint import AtomicCheckpointIO
 from polytag.data import presize as preprocessing
 from polytag.data.images import Decoder
 from polytag.data.label_table import LabelTable
@@ -23,10 +24,13 @@ from polytag.errors import UserError, first_few
 from polytag.inference.predictor import choose_device, predict_probabilities
 from polytag.inference.tta import NoTTA
 from polytag.inference.views import TTA, check_views
-from polytag.models.classifier import network_weights
+from polytag.models.activations import SIGMOID, Activation
+from polytag.models.classifier import Classifier, network_weights
 from polytag.models.network import Network
 from polytag.policy import Policy
-from polytag.run_folder import RunFolder
+from polytag.policy.search import Search, stand_in
+from polytag.policy.stored import policy_from_dict, read_policy
+from polytag.run_folder import RunFolder, read_predictions
 from polytag.schedule.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ class LoadedRun:
         folder: The run folder.
         config: The run's config.
         network: uint8 images ``(B, 3, H, W)`` -> logits ``(B, L)``, in eval mode, with the checkpoint's weights.
+        activation: How logits become probabilities.
         classes: Names of the L classes.
         policy: How probabilities become labels.
         transforms: The transform group; its `evaluation` is what the network was validated with.
@@ -50,6 +55,7 @@ class LoadedRun:
     folder: RunFolder
     config: DictConfig
     network: Network
+    activation: Activation
     classes: tuple[str, ...]
     policy: Policy
     transforms: Transforms
@@ -90,6 +96,7 @@ class LoadedRun:
                 self.network,
                 evaluation_loader(table, part.transforms, part.image_size, batch_size, num_workers, cache=cache),
                 device or choose_device(),
+                activation=self.activation,
                 views=part.views,
                 precision=precision,
                 title=f"{title} {number}/{len(passes)}" if title and len(passes) > 1 else title,
@@ -98,10 +105,8 @@ class LoadedRun:
 
     def predictions(self, split: str = "val") -> dict[str, Any]:
         """Return what the run wrote about a split: names, and ``(N, L)`` probabilities and targets."""
-        with open(self.folder.predictions(split), newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))[1:]
-        numbers = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 2, len(self.classes))
-        return {"image": [row[0] for row in rows], "probabilities": numbers[:, 0], "targets": numbers[:, 1].astype(int)}
+        stored = read_predictions(self.folder.predictions(split))
+        return {"image": stored.names.tolist(), "probabilities": stored.probabilities, "targets": stored.targets}
 
 
 def load_run(path: str | Path, checkpoint: str = "best", policy: Policy | None = None) -> LoadedRun:
@@ -139,8 +144,9 @@ def load_run(path: str | Path, checkpoint: str = "best", policy: Policy | None =
         folder=folder,
         config=config,
         network=network.eval(),
+        activation=Activation.from_dict(facts["activation"]) if "activation" in facts else SIGMOID,
         classes=tuple(facts["classes"]),
-        policy=policy or build.build(config.policy),
+        policy=policy or _stored_policy(folder, config, facts),
         transforms=build.build(config.transforms),
         image_size=int(facts["image_size"]),
         decoder=Decoder(tuple(facts["decoder"]["bands"]), facts["decoder"]["low"], facts["decoder"]["high"]),
@@ -148,19 +154,43 @@ def load_run(path: str | Path, checkpoint: str = "best", policy: Policy | None =
 
 
 def untrained_run(
-    config: DictConfig, folder: RunFolder, table: LabelTable, network: Network, recipe: Recipe
+    config: DictConfig, folder: RunFolder, table: LabelTable, classifier: Classifier, recipe: Recipe
 ) -> LoadedRun:
     """Return a network that has not been trained as a run, to score it as it is (`train=false`)."""
     return LoadedRun(
         folder=folder,
         config=config,
-        network=network,
+        network=classifier.network,
+        activation=classifier.activation,
         classes=table.classes,
-        policy=build.build(config.policy),
+        policy=stand_in(build.build_policy(config.policy, table.classes, config.data)),
         transforms=build.build(config.transforms),
         image_size=recipe.phases[-1].image_size,
         decoder=table.decoder,
     )
+
+
+def _stored_policy(folder: RunFolder, config: DictConfig, facts: Mapping[str, Any]) -> Policy:
+    """Return the policy of a checkpoint. Of searched thresholds only `best.ckpt` has its own; others take these."""
+    classes = tuple(facts["classes"])
+    asked = build.build_policy(config.policy, classes, config.data)
+    if not isinstance(asked, Search):
+        return asked
+    if facts.get("policy_was_found"):
+        return policy_from_dict(facts["policy"], classes)
+    if folder.policy_file.exists():
+        log.info("The thresholds are those of the best checkpoint: this one has none of its own.")
+        return read_policy(folder.policy_file, classes)
+    log.warning(f"policy={asked.kind} searches thresholds when the training ends, and it has not: 0.5 stands in.")
+    return asked.stand_in
+
+
+def store_policy(folder: RunFolder, policy: Policy, classes: Sequence[str]) -> None:
+    """Write a policy that was found into the best checkpoint."""
+    file = folder.checkpoint("best")
+    content = read_checkpoint(file)
+    content["polytag"] |= {"policy": policy.to_dict(classes), "policy_was_found": True}
+    AtomicCheckpointIO().save_checkpoint(content, file)
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:

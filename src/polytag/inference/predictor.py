@@ -11,6 +11,7 @@ from torch import nn
 from polytag.data.loaders import Loader
 from polytag.errors import UserError
 from polytag.inference.views import PLAIN, View
+from polytag.models.activations import SIGMOID, Activation
 from polytag.tracking.console import progress_bar
 
 
@@ -38,6 +39,7 @@ def predict_probabilities(
     loader: Loader,
     device: torch.device,
     *,
+    activation: Activation = SIGMOID,
     views: Sequence[View] = (PLAIN,),
     precision: str = "32-true",
     title: str | None = None,
@@ -51,6 +53,7 @@ def predict_probabilities(
         network: uint8 images -> logits. It is moved to the device and set to eval mode.
         loader: Yields batches.
         device: Where to compute.
+        activation: How logits become probabilities.
         views: What the network sees of each batch.
         precision: Lightning's name of the run's precision, so that scores are those of the training's validation.
         title: Text before the progress bar; none is shown without it.
@@ -60,12 +63,12 @@ def predict_probabilities(
     autocast = torch.autocast(device.type, dtype=low) if low is not None else nullcontext()
     with progress_bar() as progress, torch.inference_mode(), autocast:
         batches = progress.track(loader, description=title, total=len(loader)) if title else loader
-        parts = [_add_up(network, batch.images.to(device, non_blocking=True), views) for batch in batches]
+        parts = [_add_up(network, activation, batch.images.to(device, non_blocking=True), views) for batch in batches]
     return torch.cat(parts).numpy()
 
 
-def _add_up(network: nn.Module, images: torch.Tensor, views: Sequence[View]) -> torch.Tensor:
+def _add_up(network: nn.Module, activation: Activation, images: torch.Tensor, views: Sequence[View]) -> torch.Tensor:
     """Return the weighted sum of the probabilities ``(B, L)`` of the views, in 64 bits on the CPU."""
-    probabilities = [network(view.operation(images)).float().sigmoid() for view in views]
+    probabilities = [activation(network(view.operation(images))) for view in views]
     weights = torch.tensor([view.weight for view in views], dtype=torch.float64)
     return (torch.stack(probabilities).cpu().double() * weights[:, None, None]).sum(0)

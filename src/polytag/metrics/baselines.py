@@ -1,38 +1,37 @@
 """What guessing scores: a number says little until it stands beside these."""
 
-from collections.abc import Mapping
-
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from polytag.metrics.evaluation import Evaluation
-from polytag.metrics.scores import Score, score_all
 from polytag.policy import Policy
+from polytag.policy.cross_fit import held_out_labels
+from polytag.policy.search import Search
+
+NOTHING, FREQUENCY = "predict nothing", "label frequency"
 
 
 def trivial_baselines(
-    train_targets: Tensor, evaluation_targets: Tensor, policy: Policy, metrics: Mapping[str, Score]
-) -> dict[str, dict[str, float]]:
-    """Score two guesses that never look at an image.
+    frequencies: npt.NDArray[np.floating], targets: npt.NDArray[np.int8], asked: Policy | Search
+) -> dict[str, Evaluation]:
+    """Return two guesses that never look at an image, beside the truth.
 
     Args:
-        train_targets: ``(M, L)`` multi-hot targets to take the label frequencies from.
-        evaluation_targets: ``(N, L)`` multi-hot targets to score on.
-        policy: Turns the probabilities into labels.
-        metrics: The scores by name.
+        frequencies: ``(L,)`` share of the training images that have each label; NaN, where none is known, counts as 0.
+        targets: ``(N, L)`` int8 targets to score on, -1 where unknown.
+        asked: How probabilities become labels. Where thresholds are searched, so are those of the guess, and held out
+            from its labels as the network's are.
 
     Returns:
-        The scores of `predict nothing` (all probabilities 0) and of `label frequency` (a label's share of the training
-        images is its probability for every image), by the name of the guess.
+        By the name of the guess: `predict nothing` (no label for any image), `label frequency` (a label's share of the
+        training images is its probability for every image).
     """
-    assert len(train_targets), "label frequencies need training rows"
-    guesses = {
-        "predict nothing": torch.zeros(train_targets.shape[1]),
-        "label frequency": train_targets.float().mean(0),
+    truth = torch.from_numpy(targets)
+    nothing = torch.zeros(targets.shape)
+    constant = np.broadcast_to(np.nan_to_num(frequencies).astype(np.float32), targets.shape).copy()
+    decisions = torch.from_numpy(held_out_labels(asked, constant, targets))
+    return {
+        NOTHING: Evaluation(nothing, truth, nothing.bool()),
+        FREQUENCY: Evaluation(torch.from_numpy(constant), truth, decisions),
     }
-    scores = {}
-    for name, guess in guesses.items():
-        probabilities = guess.expand(len(evaluation_targets), -1)
-        evaluation = Evaluation(probabilities, evaluation_targets, policy.decide(probabilities))
-        scores[name] = score_all(metrics, evaluation)
-    return scores

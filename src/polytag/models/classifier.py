@@ -12,8 +12,10 @@ from torchmetrics.utilities import dim_zero_cat
 
 from polytag.data.dataset import Batch, FeatureBatch
 from polytag.data.mixing import Mixing
+from polytag.losses.known import soft_targets
 from polytag.metrics.evaluation import Evaluation
 from polytag.metrics.scores import Score, score_all
+from polytag.models.activations import activation_of
 from polytag.models.average import WeightAverage
 from polytag.models.network import Network
 from polytag.policy import Policy
@@ -23,31 +25,36 @@ class Outputs(Metric):
     """Logits and targets of an epoch, gathered over all ranks, each row once.
 
     Loaders pad so that all ranks have equally many rows; the repeated ones are dropped here by their number, so
-    scores are exact for any number of ranks.
+    scores are exact for any number of ranks. So are the images that class-aware sampling shows again: `train/*` scores
+    count each image that was shown once, as it was seen first, while the loss counts it each time. Among these images
+    rare labels are more frequent than in the data.
     """
 
     full_state_update = False
+    STATES = ("logits", "targets", "rows", "batches")
     logits: list[torch.Tensor]
     targets: list[torch.Tensor]
     rows: list[torch.Tensor]
+    batches: list[torch.Tensor]  # number of each row's batch in the epoch: which of two rows came first, on any rank
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("logits", "targets", "rows"):
+        for name in self.STATES:
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
-    def update(self, logits: torch.Tensor, batch: Batch | FeatureBatch) -> None:
-        """Add a batch."""
+    def update(self, logits: torch.Tensor, batch: Batch | FeatureBatch, number: int) -> None:
+        """Add a batch and its number."""
         self.logits.append(logits.detach().float())
         self.targets.append(batch.targets)
         self.rows.append(batch.rows)
+        self.batches.append(torch.full_like(batch.rows, number))
 
     def collected(self) -> dict[str, torch.Tensor]:
         """Return what all ranks have collected so far, unsorted; nothing where there is nothing yet."""
         if not self.rows:
             return {}
         with self.sync_context():
-            return {name: dim_zero_cat(getattr(self, name)).cpu() for name in ("logits", "targets", "rows")}
+            return {name: dim_zero_cat(getattr(self, name)).cpu() for name in self.STATES}
 
     def take_up(self, collected: Mapping[str, torch.Tensor]) -> None:
         """Go on from what an earlier process had collected."""
@@ -55,9 +62,10 @@ class Outputs(Metric):
             setattr(self, name, [values.to(self.device)])
 
     def compute(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ``(N, L)`` float32 logits and ``(N, L)`` uint8 targets on the CPU, in the order of the rows."""
-        logits, targets, rows = (dim_zero_cat(state).cpu() for state in (self.logits, self.targets, self.rows))
-        order = torch.argsort(rows, stable=True)
+        """Return ``(N, L)`` float32 logits and ``(N, L)`` int8 targets on the CPU, in the order of the rows."""
+        logits, targets, rows, batches = (dim_zero_cat(getattr(self, name)).cpu() for name in self.STATES)
+        order = torch.argsort(batches, stable=True)
+        order = order[torch.argsort(rows[order], stable=True)]
         fresh = torch.ones_like(order, dtype=torch.bool)
         fresh[1:] = rows[order][1:] != rows[order][:-1]
         kept = order[fresh]
@@ -69,7 +77,7 @@ class Classifier(pl.LightningModule):
 
     Args:
         network: uint8 images ``(B, 3, H, W)`` -> logits ``(B, L)``.
-        criterion: Logits and float targets, both ``(B, L)`` -> scalar loss.
+        criterion: Logits and float targets, both ``(B, L)``, NaN where unknown -> scalar loss.
         optimizer: Parameter groups -> optimizer.
         parameter_groups: All parameters, each group with its layer group's `name`; frozen ones too, from the start.
         metrics: Name -> score.
@@ -97,7 +105,7 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network: Network = network
-        self.criterion = criterion
+        self.criterion, self.activation = criterion, activation_of(criterion)
         self._optimizer, self._parameter_groups = optimizer, parameter_groups
         self.metrics, self.policy, self.monitor, self.facts = metrics, policy, monitor, facts
         self.mixing = mixing or Mixing()
@@ -112,14 +120,14 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch | FeatureBatch, batch_idx: int) -> torch.Tensor:
         """Return the loss of a batch."""
-        targets = batch.targets.float()
+        targets = soft_targets(batch.targets)
         if isinstance(batch, FeatureBatch):
             logits = self.network.classify(batch.features)
         else:
             images, targets = self.mixing(batch.images, targets)
             logits = self(images)
         if not self.mixing.is_on:  # of a mixed image nobody can say what its labels are
-            self.train_outputs.update(logits, batch)
+            self.train_outputs.update(logits, batch, batch_idx)
         loss = self.criterion(logits, targets)
         self.train_loss.update(loss.detach(), weight=len(batch.targets))
         rhythm: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it outside
@@ -133,14 +141,14 @@ class Classifier(pl.LightningModule):
         """Collect the outputs of a batch, with an average of the weights from both."""
         if isinstance(batch, FeatureBatch):
             assert self.average is None, "an average has features of its own"
-            self.val_outputs.update(self.network.classify(batch.features), batch)
+            self.val_outputs.update(self.network.classify(batch.features), batch, batch_idx)
             return
         logits = self(batch.images)
         if self.average is None:
-            self.val_outputs.update(logits, batch)
+            self.val_outputs.update(logits, batch, batch_idx)
         else:
-            self.val_raw_outputs.update(logits, batch)
-            self.val_outputs.update(self.average.network(batch.images), batch)
+            self.val_raw_outputs.update(logits, batch, batch_idx)
+            self.val_outputs.update(self.average.network(batch.images), batch, batch_idx)
 
     def on_validation_epoch_start(self) -> None:
         """Forget what a validation that was broken off has left, and let all processes score the same network."""
@@ -156,7 +164,7 @@ class Classifier(pl.LightningModule):
         stages = {"val": self.val_outputs} | ({"val_raw": self.val_raw_outputs} if self.average else {})
         for stage, outputs in stages.items():
             logits, targets = outputs.compute()
-            loss = self.criterion(logits.to(self.device), targets.to(self.device).float())
+            loss = self.criterion(logits.to(self.device), soft_targets(targets.to(self.device)))
             self._log_scores(stage, {"loss": float(loss)}, logits, targets)
 
     def on_train_epoch_end(self) -> None:
@@ -171,7 +179,7 @@ class Classifier(pl.LightningModule):
         self._log_scores("train", losses, logits, targets)
 
     def _log_scores(self, stage: str, losses: dict[str, float], logits: torch.Tensor, targets: torch.Tensor) -> None:
-        probabilities = logits.sigmoid()
+        probabilities = self.activation(logits)
         scores = losses | score_all(self.metrics, Evaluation(probabilities, targets, self.policy.decide(probabilities)))
         for name, value in scores.items():
             full = f"{stage}/{name}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from polytag.errors import UserError
 from polytag.policy import Array
+from polytag.policy.options import is_number
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class FixedPolicy:
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
+        if not (is_number(self.threshold) and 0 <= self.threshold <= 1):
             raise UserError(
                 f"policy.threshold={self.threshold} is no probability. Choose one from 0 to 1, such as 0.5."
             )

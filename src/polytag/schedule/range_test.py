@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from polytag.data.dataset import AnnouncingSampler, Batch, TrainSampler
 from polytag.data.loaders import Loader
 from polytag.errors import UserError
+from polytag.losses.known import soft_targets
 from polytag.models.classifier import Classifier
 from polytag.models.layer_groups import layer_groups
 from polytag.schedule.curves import Constant
@@ -137,7 +138,7 @@ def _start_trial(
     def backward(batch: Batch, parts: int) -> Tensor:
         with compute.autocast():
             logits = trial.network(batch.images.to(compute.device, non_blocking=True))
-            loss: Tensor = trial.criterion(logits, batch.targets.to(compute.device).float())
+            loss: Tensor = trial.criterion(logits, soft_targets(batch.targets.to(compute.device)))
         torch.autograd.backward(scaler.scale(loss / parts))
         return loss.detach().float()
 

@@ -1,8 +1,9 @@
 """Tables and trees in the terminal; plain text where there is none."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
@@ -10,18 +11,24 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
+from polytag.data.label_table import TEST, TRAIN, VAL, LabelTable
+from polytag.data.statistics import imbalance, known_counts, label_counts, shares
 from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Phase, Recipe, join_names
 
 if TYPE_CHECKING:
+    from polytag.metrics.bootstrap import Difference
     from polytag.models.network import Network
     from polytag.phase_costs import Cost
 
 console = Console(soft_wrap=True)
 
 MAX_GROUP_COLUMNS = 6
+INTERVAL = "95 %\ninterval"
+MAX_CLASSES = 30  # in a table of labels; of more, half as many from either end
 WORDS = ("frozen", "curve", "transforms")  # columns that hold no numbers
 
 
@@ -47,6 +54,43 @@ def print_config(config: DictConfig) -> None:
         else:
             tree.add(f"{key}: {value!r}")
     console.print(tree)
+
+
+def print_labels(table: LabelTable) -> None:
+    """Print how many images of each split have each label, the most frequent first, and how uneven that is.
+
+    Shares are those of the training images of which it is known; what is unknown is counted over all splits.
+    """
+    parts = {split: table.part(split) for split in (TRAIN, VAL, TEST) if (table.split == split).any()}
+    train = parts.get(TRAIN, table)
+    counts, unknown = label_counts(train), len(table) - known_counts(table)
+    columns = {"train": _counted(counts), "share": [_percent(share) for share in shares(train)]}
+    columns |= {split: _counted(label_counts(part)) for split, part in parts.items() if split != TRAIN}
+    if unknown.any():
+        columns["unknown"] = _counted(unknown)
+    listed = Table(title="Images with each label", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+    listed.add_column("class", overflow="fold")
+    for name in columns:
+        listed.add_column(name, justify="right", no_wrap=True)
+    order = np.argsort(-counts, kind="stable")
+    half = MAX_CLASSES // 2 if len(order) > MAX_CLASSES else len(order)
+    for place, column in enumerate([*order[:half], *order[half:][-half:]]):
+        if place == half:
+            rest = counts[order[half:-half]]
+            listed.add_row(f"... {len(rest):,} between, {rest[-1]:,} to {rest[0]:,}")
+        listed.add_row(Text(table.classes[column]), *(cells[column] for cells in columns.values()))
+    console.print(listed, soft_wrap=False)  # long names are folded
+    console.print(f"Train images: {imbalance(train)}", highlight=False)
+
+
+def _counted(numbers: Iterable[int]) -> list[str]:
+    return [f"{number:,}" for number in numbers]
+
+
+def _percent(share: float) -> str:
+    if share != share:
+        return "-"
+    return "<0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
 def print_recipe(
@@ -145,19 +189,70 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def print_scores(title: str, columns: Mapping[str, Mapping[str, float]], undefined: Iterable[str] = ()) -> None:
-    """Print a table of scores: one row a metric, one column a predictor, the run first and baselines beside it."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric")
-    for name in columns:
-        table.add_column(name, justify="right")
-    first = next(iter(columns.values()))
-    for metric in first:
-        table.add_row(metric, *(_number(scores.get(metric)) for scores in columns.values()))
+def print_scores(
+    title: str,
+    columns: Mapping[str, Mapping[str, float]],
+    notes: Iterable[str] = (),
+    intervals: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Print a table of scores: one row a metric, one column a predictor, the run first and baselines beside it.
+
+    Args:
+        title: What stands above it.
+        columns: Name of the predictor -> metric -> score.
+        notes: Lines below it.
+        intervals: Metric -> lower and upper end for the first predictor; None for no such column.
+    """
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+    first, *others = columns
+    table.add_column("metric", no_wrap=True)
+    for name in (first, *([INTERVAL] if intervals else []), *others):
+        table.add_column(name if name == INTERVAL else name.replace(" ", "\n", 1), justify="right")
+    for metric in columns[first]:
+        cells = [_number(scores.get(metric)) for scores in columns.values()]
+        if intervals:
+            cells.insert(1, "–".join(_number(end, 3) for end in intervals[metric]))
+        table.add_row(metric, *cells)
     console.print(table)
-    if listed := list(undefined):
-        console.print(f"Left out of macro averages, because no image here carries them: {', '.join(listed)}.")
+    for note in notes:
+        console.print(note)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:.4f}"
+def print_differences(title: str, differences: Mapping[str, "Difference"], guess: Mapping[str, float]) -> None:
+    """Print one row a metric: both scores, their difference with its interval, how sure A is better, and a guess."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+    table.add_column("metric", no_wrap=True)
+    for name in ("A", "B", "A - B", "95 %\nfrom", "\nto", "A is\nbetter", "label\nfreq."):
+        table.add_column(name, justify="right")
+    for metric, one in differences.items():
+        gaps = ("-" if gap != gap else f"{gap:+.3f}" for gap in (one.a - one.b, one.low, one.high))
+        sure = "-" if one.a_is_better != one.a_is_better else f"{one.a_is_better:.1%}"
+        table.add_row(metric, _number(one.a), _number(one.b), *gaps, sure, _number(guess[metric]))
+    console.print(table)
+
+
+def print_thresholds(rows: Sequence[Mapping[str, float | str]]) -> None:
+    """Print one row a threshold and predictor, one column a metric."""
+    table = Table(title="Scores at thresholds", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name == "predictor" else "right")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, str) else _number(value) for value in row.values()))
+    wide_console().print(table)
+
+
+def print_search(search: Mapping[str, Any]) -> None:
+    """Print what searched thresholds are worth, on images that they were found on and on others."""
+    names = {"honest": "honest", "optimistic": "optimistic", "at_0.5": "at 0.5"}
+    scores = ", ".join(f"{text} {_number(search[name])}" for name, text in names.items())
+    console.print(
+        f"Thresholds searched on {search['images']:,} images for {search['score']}, {search['method']}: {scores}. "
+        f"Honest: each image by thresholds found without it, in {search['folds']} folds. Optimistic: by those found on "
+        "all these images, which are the ones that are kept."
+    )
+    if search["honest"] <= search["at_0.5"]:
+        console.print("On images that they were not found on, these thresholds are no better than 0.5.")
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None or value != value else f"{value:.{digits}f}"

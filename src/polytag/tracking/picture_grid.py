@@ -9,23 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from polytag.inference.scoring import Result
-from polytag.tracking.per_class import marked_names, sample_rows
+from polytag.tracking.marked_names import marked_names, sample_rows
 from polytag.tracking.style import DPI, any_script, save, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300"}
+KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300", "unknown": "#5b6472"}
 
 
-def plot_predictions(
-    result: Result, decisions: npt.NDArray[np.bool_], path: Path, count: int = 12, seed: int = 0, columns: int = 4
-) -> None:
+def plot_predictions(result: Result, path: Path, count: int = 12, seed: int = 0, columns: int = 4) -> None:
     """Draw a seeded choice of images with their labels below: right, wrongly given (+) and missed (−) ones.
 
     Args:
         result: At least one image and its targets.
-        decisions: ``(N, L)`` the predicted labels.
         path: Where the PNG goes.
         count: Number of images.
         seed: Another seed shows other images.
@@ -38,7 +35,7 @@ def plot_predictions(
     columns = min(columns, len(chosen))
     figure = Figure(figsize=(1, 1), dpi=DPI)
     pictures = [resize_to(table.read(i), round(side * DPI)) for i in chosen]
-    names = [marked_names(table.targets[i], decisions[i], table.classes) for i in chosen]
+    names = [marked_names(table.targets[i], result.decisions[i], table.classes) for i in chosen]
     texts = [_flow(figure, words, side) for words in names]
     rows = [slice(start, start + columns) for start in range(0, len(chosen), columns)]
     tallest = [max(len(picture) for picture in pictures[row]) / DPI for row in rows]

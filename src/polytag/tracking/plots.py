@@ -1,5 +1,6 @@
-"""Pictures of a run: its history, some predictions, the classes. matplotlib is slow to import: functions do it."""
+"""Pictures of a run: its history, predictions, classes, attention. matplotlib is slow to import: functions do it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from polytag.errors import UserError
 from polytag.inference.scoring import Result
+from polytag.metrics.per_class import ClassScore, class_scores
+from polytag.models.heads import AttentionHead
 from polytag.run_folder import RunFolder
 from polytag.schedule.recipe import Recipe, join_names
-from polytag.tracking.per_class import ClassScore, class_scores
+from polytag.tracking.attention_plot import plot_attention
 from polytag.tracking.picture_grid import plot_predictions
 from polytag.tracking.recipe_plot import draw_rates
 from polytag.tracking.style import BLUE, GREY, ORANGE, RED, clean, legend_beside, save, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from polytag.inference.loaded_run import LoadedRun
+
+log = logging.getLogger(__name__)
 
 SHADES = ("#e5e9f0", "#f3ead7", "#e3efe6")
 MAX_BARS = 60
@@ -61,7 +69,7 @@ def write_plots(
     recipe: Recipe,
     monitor: tuple[str, str],
     result: Result | None,
-    decisions: npt.NDArray[np.bool_] | None,
+    run: "LoadedRun | None" = None,
 ) -> None:
     """Draw the pictures of a run: those that it has something to show for.
 
@@ -70,15 +78,21 @@ def write_plots(
         recipe: What it was trained by.
         monitor: The monitored metric and its mode.
         result: Of the validation rows, if there are any.
-        decisions: ``(N, L)`` the labels predicted for them.
+        run: What predicted them, to show where it looks, if its head has attention.
     """
     if rows := folder.read_history():
         plot_history(rows, recipe, *monitor, folder.plots / "history.png")
-    if result is not None and decisions is not None:
-        plot_predictions(result, decisions, folder.plots / "predictions.png")
-        scores = class_scores(result, decisions)
+    if result is not None:
+        plot_predictions(result, folder.plots / "predictions.png")
+        scores = class_scores(result.evaluation, result.table.classes)
         if any(score.support for score in scores):
             plot_per_class(scores, folder.plots / "per_class.png")
+        if run is not None and isinstance(run.network.head, AttentionHead):
+            seen = (run.network, run.transforms, run.image_size)
+            try:
+                plot_attention(*seen, result, folder.plots / "attention.png")
+            except UserError as error:  # a backbone whose patches form no grid: no reason to lose a run's end
+                log.warning(f"plots/attention.png is left out. {error}")
 
 
 def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str, mode: str, path: Path) -> None:

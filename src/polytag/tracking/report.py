@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from polytag.data.label_table import VAL
 from polytag.inference.scoring import Result
+from polytag.metrics.per_class import class_scores
 from polytag.policy import Policy
 from polytag.run_folder import RunFolder, write_atomically
 from polytag.tracking.console import duration
-from polytag.tracking.per_class import class_scores, marked_names, sample_rows
+from polytag.tracking.marked_names import marked_names, sample_rows
 from polytag.tracking.picture_grid import resize_to
 
 PICTURES, PICTURE_SIDE = 24, 224
@@ -47,10 +48,10 @@ def write_report(
         notes=config.notes,
         tags=list(config.tags),
         monitor=config.monitor.metric,
-        splits=[_split(name, result, policy, summary) for name, result in results.items()],
+        splits=[_split(name, result, summary) for name, result in results.items()],
         thresholds=policy.to_dict(classes)["thresholds"],
         history=_data_url(history.read_bytes(), "png") if history.exists() else None,
-        pictures=_pictures(results[VAL], policy) if VAL in results else [],
+        pictures=_pictures(results[VAL]) if VAL in results else [],
         facts=_facts(folder, summary),
         config=OmegaConf.to_yaml(config, resolve=True),
     )
@@ -59,23 +60,25 @@ def write_report(
     return path
 
 
-def _split(name: str, result: Result, policy: Policy, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _split(name: str, result: Result, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page says about one split; classes in the order of their scores, undefined ones last."""
-    scores = class_scores(result, policy.decide(result.probabilities))
+    scores = class_scores(result.evaluation, result.table.classes)
+    _, *beside = result.columns().items()
+    columns = dict(beside)
     with_tta = {full.split("/", 1)[1]: value for full, value in summary.get(f"{name}_tta", {}).items()}
     return {
         "name": name,
         "images": len(result.table),
         "scores": result.scores,
-        "beside": ({"with TTA": with_tta} if with_tta else {}) | result.baselines,
-        "undefined": result.undefined,
+        "beside": {"with TTA": with_tta} | columns if with_tta else columns,
+        "notes": result.notes(),
         "classes": sorted(scores, key=lambda s: -s.average_precision if s.support else math.inf),
     }
 
 
-def _pictures(result: Result, policy: Policy) -> list[dict[str, Any]]:
+def _pictures(result: Result) -> list[dict[str, Any]]:
     """Return a seeded choice of images as small JPEGs with their marked names."""
-    table, decisions = result.table, policy.decide(result.probabilities)
+    table, decisions = result.table, result.decisions
     return [
         {
             "image": _data_url(_thumbnail(table.read(i)), "jpeg"),

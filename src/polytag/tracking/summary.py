@@ -8,6 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from polytag.data.label_table import TRAIN, LabelTable
+from polytag.data.statistics import shares
 from polytag.inference.loaded_run import read_checkpoint
 from polytag.inference.scoring import Result
 from polytag.run_folder import RunFolder
@@ -18,6 +20,7 @@ PACKAGES = ("polytag", "torch", "pytorch-lightning", "timm", "albumentations", "
 def summarise(
     config: DictConfig,
     folder: RunFolder,
+    table: LabelTable,
     results: Mapping[str, Result],
     tta_scores: Mapping[str, Mapping[str, float]],
     total_seconds: float,
@@ -27,6 +30,7 @@ def summarise(
     Args:
         config: The run's config.
         folder: The run, with its checkpoints.
+        table: All rows.
         results: The results of each scored split.
         tta_scores: The scores of each split with test-time augmentation; empty without.
         total_seconds: Wall time of this process so far.
@@ -44,11 +48,17 @@ def summarise(
         },
         **{split: _full_names(split, result.scores) for split, result in results.items()},
         **{f"{split}_tta": _full_names(f"{split}_tta", scores) for split, scores in tta_scores.items()},
+        "optimistic": {
+            split: _full_names(split, result.optimistic)
+            for split, result in results.items()
+            if result.optimistic is not None
+        },
         "baselines": {
             split: {name: _full_names(split, scores) for name, scores in result.baselines.items()}
             for split, result in results.items()
         },
         "undefined_classes": {split: list(result.undefined) for split, result in results.items()},
+        "train_labels": dict(zip(table.classes, shares(table.part(TRAIN)).tolist(), strict=True)),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "images_per_second": round(timing["images"] / seconds["train"], 2) if seconds.get("train") else None,
         "tags": list(config.tags),
