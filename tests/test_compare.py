@@ -1,0 +1,87 @@
+"""`compare`: two runs on the same images."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def better(finished_run, tmp_path):
+    """Return a copy of the run whose stored predictions are the truth."""
+    run = tmp_path / "better"
+    shutil.copytree(finished_run, run)
+    file = run / "predictions/val.csv"
+    header, *lines = file.read_text().splitlines()
+    count = (header.count(",")) // 2
+    rows = [line.split(",") for line in lines]
+    # In another order: rows are found by their names.
+    rows = [
+        [row[0], *(str(0.1 + 0.8 * int(flag)) for flag in row[1 + count :]), *row[1 + count :]] for row in rows[::-1]
+    ]
+    file.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    return run
+
+
+def test_a_better_run_is_found(call, finished_run, better, tmp_path):
+    out = tmp_path / "compared.json"
+    done = call("compare", f"runs=[{better},{finished_run}]", f"out={out}", "bootstrap=200")
+    assert done.code == 0, done.err
+    assert f"A = {better}" in done.out.replace("\n", "")
+    [pair] = json.loads(out.read_text())["pairs"]
+    scores = json.loads((finished_run / "summary.json").read_text())["val"]
+    found = pair["differences"]["accuracy"]
+    assert (found["a"], found["b"]) == (1, pytest.approx(scores["val/accuracy"]))
+    assert 0 <= found["low"] <= found["a"] - found["b"] <= found["high"] and found["a_is_better"] > 0.9
+    assert pair["images"] == 5
+
+
+def test_of_some_scores_less_is_better(call, finished_run, better, tmp_path):
+    out = tmp_path / "compared.json"
+    assert call("compare", f"runs=[{better},{finished_run}]", f"out={out}", "metrics=all").code == 0
+    [pair] = json.loads(out.read_text())["pairs"]
+    assert pair["differences"]["hamming_loss"]["a"] == 0 < pair["differences"]["hamming_loss"]["b"]
+    assert pair["differences"]["hamming_loss"]["a_is_better"] > 0.9
+
+
+def test_a_run_is_no_better_than_itself(call, finished_run, tmp_path):
+    out = tmp_path / "same.json"
+    runs = f"runs=[{finished_run},{finished_run},{finished_run}]"
+    assert call("compare", runs, f"out={out}", "bootstrap=20", "metrics=all").code == 0
+    pairs = json.loads(out.read_text())["pairs"]
+    assert len(pairs) == 2
+    numbers = pairs[0]["differences"]["exact_match"]
+    assert (numbers["low"], numbers["high"], numbers["a_is_better"]) == (0, 0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("apple", "lion"), "have different classes"),
+        (lambda text: "\n".join(text.splitlines()[:-1]) + "\n", "of which 4 are the same"),
+        (lambda text: text.replace(",0,0", ",1,1").replace(",1,0", ",0,1"), "different labels for the same images"),
+    ],
+)
+def test_only_equal_images_are_compared(call, finished_run, tmp_path, change, message):
+    other = tmp_path / "other"
+    shutil.copytree(finished_run, other)
+    file = other / "predictions/val.csv"
+    file.write_text(change(file.read_text()))
+    done = call("compare", f"runs=[{finished_run},{other}]")
+    assert done.code == 2 and message in done.err, done.err + done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Which runs?"),
+        (("runs=[one]",), "Which runs?"),
+        (("runs=[one,two]",), "There is no run folder one"),
+        (("runs=[RUN,RUN]", "split=test"), "There are no stored predictions"),
+        (("runs=[RUN,RUN]", "bootstrap=0"), "bootstrap=0 has to be 1 or more"),
+    ],
+)
+def test_mistakes_are_one_line(call, finished_run, arguments, message):
+    done = call("compare", *(argument.replace("RUN", str(finished_run)) for argument in arguments))
+    assert done.code == 2 and message in done.err
+    assert len(done.err.strip().splitlines()) == 1
