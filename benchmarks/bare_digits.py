@@ -20,7 +20,7 @@ from polytag.commands import conf_dir
 from polytag.data.label_table import TRAIN, VAL
 from polytag.data.loaders import Loader, evaluation_loader, train_loader
 from polytag.metrics.evaluation import Evaluation
-from polytag.metrics.scores import macro_average_precision
+from polytag.metrics.ranking_scores import average_precision
 from polytag.models.layer_groups import layer_groups
 from polytag.models.network import Network
 from polytag.schedule.freeze import freeze
@@ -34,7 +34,7 @@ def validate(network: Network, loader: Loader, device: torch.device) -> float:
     network.eval()
     outputs = [(network(batch.images.to(device)).float().sigmoid().cpu(), batch.targets) for batch in loader]
     probabilities, targets = (torch.cat(column) for column in zip(*outputs, strict=True))
-    return float(macro_average_precision(Evaluation(probabilities, targets, probabilities >= 0.5)))
+    return float(average_precision(Evaluation(probabilities, targets, probabilities >= 0.5)))
 
 
 def main() -> None:
