@@ -78,7 +78,7 @@ def test_only_equal_images_are_compared(call, finished_run, tmp_path, change, me
         (("runs=[one]",), "Which runs?"),
         (("runs=[one,two]",), "There is no run folder one"),
         (("runs=[RUN,RUN]", "split=test"), "There are no stored predictions"),
-        (("runs=[RUN,RUN]", "bootstrap=0"), "bootstrap=0 has to be 1 or more"),
+        (("runs=[RUN,RUN]", "bootstrap=0"), "bootstrap=0 has to be a number of resamples, 20 or more"),
     ],
 )
 def test_mistakes_are_one_line(call, finished_run, arguments, message):

@@ -175,7 +175,7 @@ def test_a_search_without_validation_images_is_refused_before_the_training(call,
     ("arguments", "message"),
     [
         (("thresholds=[0.1,2]",), "thresholds=[0.1, 2]: 2 is no probability"),
-        (("bootstrap=-3",), "bootstrap=-3 has to be 1 or more"),
+        (("bootstrap=-3",), "bootstrap=-3 has to be a number of resamples, 20 or more"),
         (("predictions=stores",), "predictions=stores is none of auto, stored, computed"),
         (("predictions=stored", "checkpoint=last"), "predictions=stored: the run has stored only those of its best"),
         (("policy=per_class", "policy.shrinkage=-1"), "policy.shrinkage=-1 has to be a number from 0 on"),
@@ -218,3 +218,27 @@ def test_unknown_labels_from_a_csv_to_the_scores(call, tmp_path):
     known = stored.targets >= 0
     right = ((stored.probabilities >= 0.5) == (stored.targets == 1))[known].mean()
     assert read(run / "summary.json")["val"]["val/accuracy"] == pytest.approx(right)
+
+
+def test_one_threshold_need_not_be_a_list_and_every_score_of_decisions_is_shown(call, searched_run, tmp_path):
+    found, _ = evaluated(call, searched_run, tmp_path, "thresholds=0.5")
+    with open(tmp_path / "thresholds.csv", newline="") as file:
+        shown = list(next(csv.DictReader(file)))
+    assert shown == ["predictor", "threshold", "f2", "f1_micro", "f1_macro", "accuracy_policy", "exact_match"]
+    assert found["predictions"] == "stored"
+
+
+def test_groups_that_do_not_fit_the_labels_are_reported(call, searched_run, tmp_path):
+    arguments = ("policy=exclusive_groups", "policy.groups=[[apple,bread]]")
+    done = call("evaluate", f"run={searched_run}", f"out={tmp_path}", *arguments)
+    targets = read_predictions(tmp_path / "predictions.csv").targets
+    counts = (targets[:, :2] == 1).sum(1)
+    none, several = (counts == 0).sum(), (counts == 2).sum()
+    assert none and several
+    assert f"of 16 images {none} have none and {several} have several" in done.out
+    search = read(tmp_path / "summary.json")["policy"]["search"]
+    stored = read_predictions(tmp_path / "predictions.csv")
+    from sklearn.metrics import f1_score
+
+    plain = f1_score(stored.targets == 1, stored.probabilities >= 0.5, average="macro", zero_division=0)
+    assert search["at_0.5"] == pytest.approx(plain)  # without the groups: what one would have had anyway

@@ -1,6 +1,7 @@
 """From the config to objects. Below the commands only this, `build_trainer` and `check_config` know Hydra."""
 
 import inspect
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from polytag.data.storage import FILES, absolute
 from polytag.errors import UserError
 from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from polytag.data.mixing import Mixing
@@ -211,9 +214,12 @@ def check_policy(config: DictConfig, table: LabelTable) -> None:
     Raises:
         UserError: What to do.
     """
+    from polytag.policy.exclusive_groups import describe_misfit
     from polytag.policy.search import Search
 
     asked = build_policy(config.policy, table.classes, config.data)
+    for line in describe_misfit(asked, table.part(VAL).targets, table.classes):
+        log.warning(line)
     if isinstance(asked, Search) and not table.part(VAL).positives.any():
         raise UserError(
             f"policy={asked.kind} searches thresholds on the validation images, and none of them has a label: choose "

@@ -22,11 +22,14 @@ def main(config: DictConfig) -> None:
     if OmegaConf.is_missing(config, "runs") or len(config.runs) < 2:
         raise UserError("Which runs? compare runs=[A,B], the paths that `train` printed at their ends.")
     from polytag import build, check_config
-    from polytag.metrics.bootstrap import paired_bootstrap
-    from polytag.run_folder import RunFolder, read_predictions
+    from polytag.metrics.bootstrap import checked_resamples, paired_bootstrap
+    from polytag.run_folder import RunFolder, read_predictions, refuse_existing
     from polytag.tracking import console
 
     check_config.check_keys(config, "compare")
+    resamples = checked_resamples(config.bootstrap)
+    if config.out is not None:
+        refuse_existing(Path(config.out), config.overwrite)
     folders = [RunFolder.existing(run) for run in config.runs]
     predictions = [read_predictions(folder.predictions(config.split)) for folder in folders]
     first, *others = aligned(list(zip(config.runs, predictions, strict=True)))
@@ -34,7 +37,7 @@ def main(config: DictConfig) -> None:
     a, guess = evaluation_of(folders[0], first, config.split), guessing(folders[0], first, metrics)
     for folder, prediction in zip(folders[1:], others, strict=True):
         b = evaluation_of(folder, prediction, config.split)
-        found = paired_bootstrap(metrics, a, b, config.bootstrap, config.bootstrap_seed)
+        found = paired_bootstrap(metrics, a, b, resamples, config.bootstrap_seed)
         title = f"A = {folders[0].path}, B = {folder.path}: the same {len(a):,} {config.split} images"
         console.print_differences(title, found, guess)
         numbers = {name: asdict(difference) for name, difference in found.items()}

@@ -1,6 +1,7 @@
 """`evaluate run=DIR`: the scores of a run's checkpoint on labelled images, its own or others."""
 
 import csv
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from polytag.run_folder import RunFolder
 
 
+log = logging.getLogger(__name__)
+
+
 @command("evaluate", before=register_run_options)
 def main(config: DictConfig) -> None:
     """Score, print the table beside the trivial baselines, write summary.json and predictions.csv."""
@@ -27,8 +31,8 @@ def main(config: DictConfig) -> None:
     from polytag import build, check_config
     from polytag.inference.predicted import computed, stored, takes_stored
     from polytag.inference.thresholds import checked_thresholds, score_thresholds
-    from polytag.metrics.bootstrap import bootstrap, interval
-    from polytag.run_folder import RunFolder, write_predictions
+    from polytag.metrics.bootstrap import bootstrap, checked_resamples, interval
+    from polytag.run_folder import RunFolder, plain_values, refuse_existing, write_predictions
     from polytag.tracking import console
     from polytag.tracking.threshold_plot import plot_thresholds
 
@@ -36,13 +40,14 @@ def main(config: DictConfig) -> None:
     folder = RunFolder.existing(config.run)
     out = Path(config.out) if config.out else folder.path / "evaluation" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     refuse_existing(out / "summary.json", config.overwrite)
-    wanted, metrics = checked_thresholds(config.thresholds or ()), build.build_metrics(config)
+    wanted, metrics = checked_thresholds(plain_values(config)["thresholds"]), build.build_metrics(config)
+    resamples = None if config.bootstrap is None else checked_resamples(config.bootstrap)
     chosen = HydraConfig.get().runtime.choices
     predicted = stored(config, folder) if takes_stored(config, chosen, folder) else computed(config, chosen)
     result, found = score_rows(config, folder, predicted, metrics)
     intervals = None
-    if config.bootstrap:
-        drawn = bootstrap(metrics, result.evaluation, config.bootstrap, config.bootstrap_seed)
+    if resamples is not None:
+        drawn = bootstrap(metrics, result.evaluation, resamples, config.bootstrap_seed)
         intervals = {name: interval(values) for name, values in drawn.items()}
     rows = predicted.table
     title = f"Scores of {config.checkpoint} on the {len(rows):,} images of split={predicted.split}"
@@ -83,12 +88,16 @@ def score_rows(
     from polytag import build
     from polytag.inference.scoring import score
     from polytag.policy.cross_fit import Found, find, held_out_labels
+    from polytag.policy.exclusive_groups import describe_misfit
     from polytag.policy.search import Search
     from polytag.run_folder import read_predictions
 
     rows, probabilities = predicted.table, predicted.probabilities
     run_config = folder.read_config()
-    asked = build.build_policy(config.policy, rows.classes, run_config.data)
+    groups_here = config.data.get("exclusive_groups")
+    asked = build.build_policy(config.policy, rows.classes, config.data if groups_here else run_config.data)
+    for line in describe_misfit(asked, rows.targets, rows.classes):
+        log.warning(line)
     flattered = None
     if not isinstance(asked, Search):
         found = Found(asked)
@@ -126,12 +135,6 @@ def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerow(rows[0])
         for row in rows:
             writer.writerow("" if value is None or value != value else value for value in row.values())
-
-
-def refuse_existing(file: Path, overwrite: bool) -> None:
-    """Raise before any work is done where the result could not be written in the end."""
-    if file.exists() and not overwrite:
-        raise UserError(f"{file} exists already. Name another out=..., or add overwrite=true.")
 
 
 if __name__ == "__main__":

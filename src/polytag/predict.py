@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from polytag.commands import command
 from polytag.errors import UserError
+from polytag.run_folder import refuse_existing
 from polytag.run_options import register_run_options
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def check_paths(source: Path, config: DictConfig) -> None:
         raise UserError(f"There is no source {source}. Name a folder, a CSV or an image.")
     if config.out is None and (source.is_dir() or source.suffix.lower() == ".csv"):
         raise UserError("Where shall the predictions go? Add out=FILE.csv.")
-    if config.out is not None and Path(config.out).exists() and not config.overwrite:
-        raise UserError(f"{config.out} exists already. Name another out=..., or add overwrite=true.")
+    if config.out is not None:
+        refuse_existing(Path(config.out), config.overwrite)
 
 
 def images_to_predict(source: Path, run: "LoadedRun", config: DictConfig) -> "LabelTable":

@@ -168,6 +168,16 @@ class RunFolder:
         write_atomically(self.history_file, csv_text(columns, [[row.get(c, "") for c in columns] for row in rows]))
 
 
+def refuse_existing(file: Path, overwrite: bool) -> None:
+    """Raise before any work is done where the result could not be written in the end.
+
+    Raises:
+        UserError: The file is there.
+    """
+    if file.exists() and not overwrite:
+        raise UserError(f"{file} exists already. Name another out=..., or add overwrite=true.")
+
+
 def write_predictions(
     path: Path,
     names: Sequence[str] | npt.NDArray[np.str_],
@@ -218,10 +228,10 @@ def read_predictions(path: Path) -> Predictions:
             raise ValueError("its columns are not image, the classes, and true_<class> for each")
         numbers = np.array([row[1:] for row in rows], np.float64).reshape(len(rows), 2, count)
     except FileNotFoundError as error:
-        raise UserError(f"There are no stored predictions {path}: predictions=computed makes them anew.") from error
+        raise UserError(f"There are no stored predictions {path}: `train` writes those of val and test.") from error
     except ValueError as error:
         raise UserError(
-            f"{path} holds no predictions of a run ({error}). predictions=computed does without."
+            f"{path} holds no predictions of a run ({error}). `evaluate` makes them anew with predictions=computed."
         ) from error
     names = np.array([row[0] for row in rows], dtype=np.str_)
     return Predictions(names, classes, numbers[:, 0].astype(np.float32), numbers[:, 1].astype(np.int8))

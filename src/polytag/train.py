@@ -212,7 +212,7 @@ def finish(
     write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), run)
     tta_scores = {split: result.scores for split, result in with_tta.items()}
     summary = summarise(config, folder, table, results, tta_scores, time.perf_counter() - start)
-    write_report(config, folder, results, found.policy, summary)
+    write_report(config, folder, results, found, summary)
     folder.write_json(folder.summary_file, summary)  # last: its presence says that the run is done
     log.info(f"Run folder: {folder.path}")
 

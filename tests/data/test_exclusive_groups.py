@@ -15,7 +15,7 @@ def test_names_become_columns_in_the_order_of_the_group():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ([], r"data\.exclusive_groups is empty.*\[\[primary, clear\]\]"),
+        ([], r"data\.exclusive_groups is empty.*\[\[primary,clear\]\]"),
         ([["clear", "hase"]], "'hase', which is no class. Did you mean 'haze'"),
         ([["clear", "haze"], ["primary", "clear"]], "'clear' twice"),
         ([["clear", "clear"]], "'clear' twice"),

@@ -10,6 +10,7 @@ from PIL import Image
 
 from polytag.data.label_table import LabelTable
 from polytag.inference.scoring import Result
+from polytag.policy.cross_fit import Found
 from polytag.policy.fixed import FixedPolicy
 from polytag.run_folder import RunFolder
 from polytag.tracking.plots import write_plots
@@ -74,7 +75,7 @@ def page(tmp_path_factory):
     folder.path.mkdir()
     result = make_result(folder.path, 30)
     write_plots(folder, None, ("val/map", "max"), result)
-    return Page(write_report(CONFIG, folder, {"val": result}, FixedPolicy(), SUMMARY))
+    return Page(write_report(CONFIG, folder, {"val": result}, Found(FixedPolicy()), SUMMARY))
 
 
 def test_names_are_text_and_never_markup(page):
@@ -141,11 +142,11 @@ def test_large_photographs_do_not_make_a_large_page(tmp_path):
     folder = RunFolder(tmp_path)
     result = make_result(tmp_path, 24, side=600)  # noise: what compresses worst
 
-    assert write_report(CONFIG, folder, {"val": result}, FixedPolicy(), SUMMARY).stat().st_size < 5_000_000
+    assert write_report(CONFIG, folder, {"val": result}, Found(FixedPolicy()), SUMMARY).stat().st_size < 5_000_000
 
 
 def test_a_run_without_validation_rows_has_a_page(tmp_path):
-    page = Page(write_report(CONFIG, RunFolder(tmp_path), {}, FixedPolicy(), SUMMARY))
+    page = Page(write_report(CONFIG, RunFolder(tmp_path), {}, Found(FixedPolicy()), SUMMARY))
 
     assert not page.images()
     assert not any(re.match("Scores on", text) for text in page.text)

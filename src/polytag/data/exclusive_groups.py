@@ -1,4 +1,4 @@
-"""Exclusive groups: classes of which an image has one at most, such as Planet's four kinds of weather."""
+"""Exclusive groups: classes of which an image has exactly one, such as Planet's four kinds of weather."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def group_columns(groups: Sequence[Sequence[str]], classes: Sequence[str]) -> tu
     if not groups:
         raise UserError(
             "data.exclusive_groups is empty: which classes exclude one another? "
-            f"data.exclusive_groups=[[{', '.join(map(str, classes[:2]))}]]"
+            f"data.exclusive_groups=[[{','.join(map(str, classes[:2]))}]] (in predict: policy.groups=...)"
         )
     column = {name: number for number, name in enumerate(classes)}
     taken: set[str] = set()

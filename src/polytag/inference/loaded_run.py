@@ -179,7 +179,7 @@ def _stored_policy(folder: RunFolder, config: DictConfig, facts: Mapping[str, An
     if facts.get("policy_was_found"):
         return policy_from_dict(facts["policy"], classes)
     if folder.policy_file.exists():
-        log.info("The thresholds are those of the best checkpoint: this one has none of its own.")
+        log.info("This checkpoint has no thresholds of its own: those of the best stand in, where none are searched.")
         return read_policy(folder.policy_file, classes)
     log.warning(f"policy={asked.kind} searches thresholds when the training ends, and it has not: 0.5 stands in.")
     return asked.stand_in

@@ -1,5 +1,6 @@
 """The predictions that `evaluate` scores: those that the run has stored, or new ones of the network."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from omegaconf import DictConfig
 
 from polytag import build
-from polytag.data.label_table import TRAIN, LabelTable
+from polytag.data.label_table import TEST, TRAIN, UNKNOWN, VAL, LabelTable
 from polytag.data.statistics import shares
 from polytag.errors import UserError, first_few
 from polytag.inference.loaded_run import load_run
@@ -19,6 +20,10 @@ from polytag.inference.tta import NoTTA
 from polytag.policy.cross_fit import Found
 from polytag.policy.stored import read_policy
 from polytag.run_folder import RunFolder, plain_values, read_predictions
+
+log = logging.getLogger(__name__)
+
+TRAINED_ON = {"train": ", which the run was trained on", "all": ", most of which the run was trained on"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def computed(config: DictConfig, chosen: Mapping[str, str]) -> Predicted:
     )
     learned_from = everything.part(TRAIN) if len(everything.part(TRAIN)) else everything
     facts = {
-        "note": "" if isinstance(tta, NoTTA) else f" with {tta}",
+        "note": ("" if isinstance(tta, NoTTA) else f" with {tta}") + TRAINED_ON.get(split, "") * is_own,
         "predictions": "computed",
         "image_size": run.image_size,
         "tta": plain_values(config)["tta"],
@@ -146,7 +151,9 @@ def with_classes(table: LabelTable, classes: tuple[str, ...]) -> LabelTable:
         raise UserError(
             f"The data has classes that the run does not know: {first_few(unknown)}. Its classes: {', '.join(classes)}."
         )
-    targets = np.zeros((len(table), len(classes)), np.int8)
+    if absent := [name for name in classes if name not in table.classes]:
+        log.info(f"The data has no class {first_few(absent)}: unknown there, and left out of the scores.")
+    targets = np.full((len(table), len(classes)), UNKNOWN, np.int8)
     targets[:, [classes.index(name) for name in table.classes]] = table.targets
     return replace(table, classes=classes, targets=targets)
 
@@ -161,5 +168,6 @@ def choose_rows(table: LabelTable, split: str) -> LabelTable:
         raise UserError(f"split={split} is none of train, val, test, all.")
     rows = table if split == "all" else table.part(split)
     if not len(rows):
-        raise UserError(f"The data has no rows in split={split}. Choose another: split=all.")
+        there = ", ".join(name for name in (TRAIN, VAL, TEST) if (table.split == name).any())
+        raise UserError(f"The data has no rows in split={split}. It has {there or 'no splits: split=all'}.")
     return rows

@@ -49,8 +49,9 @@ class Result:
 
     def columns(self) -> dict[str, dict[str, float]]:
         """Return the scores as the columns of a table, the run's own first."""
-        optimistic = {} if self.optimistic is None else {"optimistic": self.optimistic}
-        return {"this run": self.scores} | optimistic | self.baselines
+        if self.optimistic is None:
+            return {"this run": self.scores} | self.baselines
+        return {"this run, honest": self.scores, "optimistic": self.optimistic} | self.baselines
 
     def notes(self) -> list[str]:
         """Return what has to be said below a table of these scores."""

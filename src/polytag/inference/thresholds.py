@@ -46,14 +46,15 @@ class ThresholdScores:
         return {"predictor": predictor, "threshold": threshold} | {name: scores[name][place] for name in scores}
 
 
-def checked_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
-    """Return thresholds that somebody asks for, in rising order.
+def checked_thresholds(asked: Sequence[float] | float | None) -> tuple[float, ...]:
+    """Return the thresholds that somebody asks for, one or several or none, in rising order.
 
     Raises:
         UserError: One is no probability.
     """
+    thresholds = [] if asked is None else list(asked) if isinstance(asked, Sequence) else [asked]
     if wrong := [one for one in thresholds if isinstance(one, bool | str) or not 0 <= one <= 1]:
-        raise UserError(f"thresholds={list(thresholds)}: {wrong[0]} is no probability, such as 0.2.")
+        raise UserError(f"thresholds={thresholds}: {wrong[0]} is no probability, such as 0.2.")
     return tuple(sorted({float(one) for one in thresholds}))
 
 
@@ -87,11 +88,11 @@ def score_thresholds(
 
 
 def _depend_on_policy(metrics: Mapping[str, Score], predicted: torch.Tensor, truth: torch.Tensor) -> dict[str, Score]:
-    """Return the metrics that some other decisions would change: none, all, or every other one."""
+    """Return the metrics that some other decisions would change: none, all, every other one, or the right ones."""
     none = torch.zeros_like(predicted, dtype=torch.bool)
     half = none.clone()
     half.view(-1)[::2] = True
-    found = [score_all(metrics, Evaluation(predicted, truth, given)) for given in (none, ~none, half)]
+    found = [score_all(metrics, Evaluation(predicted, truth, given)) for given in (none, ~none, half, truth == 1)]
     return {name: score for name, score in metrics.items() if len({f"{scores[name]:.9g}" for scores in found}) > 1}
 
 

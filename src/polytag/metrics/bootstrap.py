@@ -16,8 +16,20 @@ from polytag.errors import UserError
 from polytag.metrics.evaluation import Evaluation
 from polytag.metrics.scores import Score, is_less_better
 
+LEAST = 20  # resamples: of fewer, not one lies beyond either end of a 95 % interval
 CHUNK = 2**23  # probabilities times weights at a time: 64 MiB
 Floats = npt.NDArray[np.float64]
+
+
+def checked_resamples(resamples: object) -> int:
+    """Return a number of resamples that somebody asks for.
+
+    Raises:
+        UserError: It is no whole number, or too small for the ends of an interval.
+    """
+    if not isinstance(resamples, int) or isinstance(resamples, bool) or resamples < LEAST:
+        raise UserError(f"bootstrap={resamples} has to be a number of resamples, {LEAST} or more, such as 1000.")
+    return resamples
 
 
 def resample(images: int, resamples: int, seed: int, chunk: int) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ import numpy as np
 from polytag.data.stratify import stratify
 from polytag.errors import UserError
 from polytag.policy import Labels, Policy, Probabilities, Targets
+from polytag.policy.fixed import FixedPolicy
 from polytag.policy.search import Search
 
 
@@ -26,7 +27,7 @@ class Found:
     Attributes:
         policy: Turns probabilities into labels.
         search: Name of the searched score and its value: honest, optimistic (on the images that the policy was found
-            on) and that of thresholds of 0.5; number of images and folds, method. None where nothing was searched.
+            on) and that of thresholds of 0.5; images, folds, method, verdict. None where nothing was searched.
     """
 
     policy: Policy
@@ -54,11 +55,12 @@ def find(asked: Policy | Search, probabilities: Probabilities, targets: Targets)
     labels = {
         "honest": held_out_labels(asked, probabilities, targets),
         "optimistic": policy.decide(probabilities),
-        "at_0.5": asked.stand_in.decide(probabilities),
+        "at_0.5": FixedPolicy(0.5).decide(probabilities),
     }
     scores = {name: asked.score(given, targets) for name, given in labels.items()}
     facts = {"images": len(targets), "folds": _folds(asked, targets), "method": asked.method}
-    return Found(policy, {"score": asked.describe_score(), **scores, **facts})
+    verdict = asked.verdict(scores["honest"], scores["at_0.5"])
+    return Found(policy, {"score": asked.describe_score(), **scores, **facts, "verdict": verdict})
 
 
 def held_out_labels(

@@ -88,6 +88,10 @@ class ExclusiveSearch(Search):
         """Return the score of all labels, those of the groups among them."""
         return self.rest.score(labels, targets)
 
+    def verdict(self, honest: float, at_half: float) -> str:
+        """As in the search for the rest."""
+        return self.rest.verdict(honest, at_half)
+
     def describe_score(self) -> str:
         """Return the name of that score."""
         return self.rest.describe_score()
@@ -101,6 +105,19 @@ class ExclusiveSearch(Search):
         columns = np.setdiff1d(np.arange(targets.shape[1]), _grouped(self.groups))
         values = self.thresholds(probabilities, targets, columns, likeliest(probabilities, self.groups))
         return ExclusivePolicy(self.groups, Thresholds(self.rest.kind, tuple(values.tolist())))
+
+
+def describe_misfit(asked: Policy | Search, targets: Targets, classes: Sequence[str]) -> list[str]:
+    """Return a line for each group of which not every image of ``(N, L)`` targets has exactly one class."""
+    lines = []
+    for group in getattr(asked, "groups", ()):
+        counts = (targets[:, group] == 1).sum(1)[(targets[:, group] >= 0).all(1)]
+        if (counts != 1).any():
+            lines.append(
+                f"policy=exclusive_groups gives each image one of {', '.join(classes[column] for column in group)}; of "
+                f"{len(counts):,} images {(counts == 0).sum():,} have none and {(counts > 1).sum():,} have several."
+            )
+    return lines
 
 
 def exclusive_groups(

@@ -55,6 +55,12 @@ class AtPrecision(Search):
         given, right = (labels & (targets >= 0)).sum(0), (labels & (targets == 1)).sum(0)
         return float((right[given > 0] / given[given > 0]).mean()) if given.any() else float("nan")
 
+    def verdict(self, honest: float, at_half: float) -> str:
+        """Return whether the required precision holds on images that the thresholds were not found on."""
+        if honest < self.precision:
+            return f"On images that they were not found on, these thresholds miss the required precision: {honest:.3f}."
+        return ""
+
     def describe_score(self) -> str:
         """Return the name of that score."""
         return f"precision (macro, {self.precision:g} required)"

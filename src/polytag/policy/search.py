@@ -56,6 +56,12 @@ class Search(ABC):
     def describe_score(self) -> str:
         """Return the name of that score, such as `F2 (images)`."""
 
+    def verdict(self, honest: float, at_half: float) -> str:
+        """Return what to make of the honest score and that of thresholds of 0.5; empty where all is well."""
+        if honest <= at_half:
+            return "On images that they were not found on, these thresholds are no better than 0.5."
+        return ""
+
     def find(self, probabilities: Probabilities, targets: Targets) -> Policy:
         """Return the policy for ``(N, L)`` probabilities and int8 targets (-1: unknown)."""
         columns, given = np.arange(targets.shape[1]), np.zeros(targets.shape, bool)

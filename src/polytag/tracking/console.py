@@ -246,12 +246,13 @@ def print_search(search: Mapping[str, Any]) -> None:
     names = {"honest": "honest", "optimistic": "optimistic", "at_0.5": "at 0.5"}
     scores = ", ".join(f"{text} {_number(search[name])}" for name, text in names.items())
     console.print(
-        f"Thresholds searched on {search['images']:,} images for {search['score']}, {search['method']}: {scores}. "
+        f"Thresholds searched on {search['images']:,} validation images for {search['score']}, {search['method']}: "
+        f"{scores}.\n"
         f"Honest: each image by thresholds found without it, in {search['folds']} folds. Optimistic: by those found on "
-        "all these images, which are the ones that are kept."
+        "all of them, which are the ones for other images."
     )
-    if search["honest"] <= search["at_0.5"]:
-        console.print("On images that they were not found on, these thresholds are no better than 0.5.")
+    if search["verdict"]:
+        console.print(search["verdict"])
 
 
 def _number(value: float | None, digits: int = 4) -> str:

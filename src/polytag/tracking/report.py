@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from polytag.data.label_table import VAL
 from polytag.inference.scoring import Result
 from polytag.metrics.per_class import class_scores
-from polytag.policy import Policy
+from polytag.policy.cross_fit import Found
 from polytag.run_folder import RunFolder, write_atomically
 from polytag.tracking.console import duration
 from polytag.tracking.marked_names import marked_names, sample_rows
@@ -26,7 +26,7 @@ PICTURES, PICTURE_SIDE = 24, 224
 
 
 def write_report(
-    config: DictConfig, folder: RunFolder, results: Mapping[str, Result], policy: Policy, summary: Mapping[str, Any]
+    config: DictConfig, folder: RunFolder, results: Mapping[str, Result], found: Found, summary: Mapping[str, Any]
 ) -> Path:
     """Write the page of a run and return its file.
 
@@ -34,7 +34,7 @@ def write_report(
         config: The run's config.
         folder: The run, with its history and its plots written.
         results: The results of each scored split.
-        policy: How probabilities become labels.
+        found: How probabilities become labels.
         summary: What summary.json will hold.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -49,7 +49,8 @@ def write_report(
         tags=list(config.tags),
         monitor=config.monitor.metric,
         splits=[_split(name, result, summary) for name, result in results.items()],
-        thresholds=policy.to_dict(classes)["thresholds"],
+        verdict=(found.search or {}).get("verdict", ""),
+        thresholds=found.policy.to_dict(classes)["thresholds"],
         history=_data_url(history.read_bytes(), "png") if history.exists() else None,
         pictures=_pictures(results[VAL]) if VAL in results else [],
         facts=_facts(folder, summary),
