@@ -191,6 +191,6 @@ def plot_per_class(scores: Sequence[ClassScore], path: Path) -> None:
     axes.set_xlabel("average precision")
     of_all = f", the {MAX_BARS} lowest of {len(defined):,}" if len(defined) > MAX_BARS else ""
     axes.set_title(f"Classes by average precision{of_all}", fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     clean(axes, grid="x")
     save(figure, path)

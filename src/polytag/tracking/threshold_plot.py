@@ -34,15 +34,16 @@ def plot_thresholds(scores: ThresholdScores, marked: Sequence[float], path: Path
         for one, value in zip(marked, values, strict=True):
             # Below the curve, which falls towards both ends.
             offset, side = ((5, -11), "left") if one < 0.6 else ((-7, -4), "right")
-            style = {"textcoords": "offset points", "ha": side, "fontsize": 7.5, "color": RED}
+            style = {"textcoords": "offset points", "ha": side, "fontsize": 6.5, "color": RED}
             axes.annotate(f"{value:.3f}", (one, value), offset, **style)
         axes.set_title(name, fontsize=10, loc="left")
         axes.set_xlim(0, 1)
         clean(axes)
     for axes in grid.flat[len(names) :]:
         axes.axis("off")
-    for axes in grid[-1]:
+    for axes in grid.flat[max(0, len(names) - columns) : len(names)]:  # the last of each column
         axes.set_xlabel("threshold")
+        axes.tick_params(labelbottom=True)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     save(figure, path)
