@@ -142,8 +142,10 @@ def test_predict_uses_the_found_thresholds_or_others(call, searched_run, tmp_pat
         chosen = [name for name, threshold in thresholds.items() if np.float32(row[name]) >= threshold]
         assert row["tags"].split() == chosen
     assert all(len(row["tags"].split()) == 2 for row in tags("policy=top_k", "policy.k=2"))
-    by_global = tags("policy=global")
-    assert by_global[0]["tags"] is not None
+    anew, _ = evaluated(call, searched_run, tmp_path / "o", "policy=global")
+    for row in tags("policy=global"):
+        found = anew["policy"]["thresholds"].items()
+        assert row["tags"].split() == [name for name, threshold in found if np.float32(row[name]) >= threshold]
 
 
 def test_another_checkpoint_takes_the_thresholds_of_the_best(searched_run):
