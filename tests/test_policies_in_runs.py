@@ -134,6 +134,7 @@ def test_predict_uses_the_found_thresholds_or_others(call, searched_run, tmp_pat
         out = tmp_path / "p.csv"
         done = call("predict", f"run={searched_run}", f"source={data}", f"out={out}", "overwrite=true", *arguments)
         assert done.code == 0, done.err
+        assert ("Thresholds searched on 16 validation images" in done.out) == ("policy=global" in arguments)
         with open(out, newline="") as file:
             return list(csv.DictReader(file))
 
@@ -173,6 +174,17 @@ def test_a_search_without_validation_images_is_refused_before_the_training(call,
     assert "policy=global searches thresholds on the validation images" in done.err
 
 
+def test_a_loss_that_only_ranks_and_a_threshold_that_nobody_searched_are_reported(call, csv_data, tmp_path):
+    quick = ("data=csv", f"data.root={csv_data}", "train=false", f"hydra.run.dir={tmp_path}")
+    with_half = call("train", *TINY, *quick, "criterion=two_way")
+    assert (
+        "criterion=TwoWay only ranks: 0.5 means nothing to it. Choose policy=per_class" in with_half.out + with_half.err
+    )
+    searched = call("train", *TINY, *quick, "criterion=two_way", "policy=global", f"hydra.run.dir={tmp_path / 'b'}")
+    assert "only ranks" not in searched.out + searched.err
+    assert "policy=global will search on 5 images" in searched.out + searched.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -184,7 +196,8 @@ def test_a_search_without_validation_images_is_refused_before_the_training(call,
         (("policy=exclusive_groups",), "data.exclusive_groups is empty"),
         (("policy=exclusive_groups", "policy.groups=[[apple,bred]]"), "Did you mean 'bread'?"),
         (("metrics=most",), "There is no metrics=most. Known: all, default"),
-        (("metrics.f2.average=rows",), "average=rows of an F-beta score is none of images, macro, micro"),
+        (("metrics.f2.average=rows",), "metrics.f2: average=rows of an F-beta score is none of images, macro, micro"),
+        (("metrics.f2.beta=0",), "metrics.f2: beta=0 of an F-beta score has to be above 0"),
     ],
 )
 def test_mistakes_are_one_line(call, searched_run, tmp_path, arguments, message):

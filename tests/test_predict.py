@@ -68,7 +68,7 @@ def test_one_image_is_printed(call, finished_run, photos):
     nothing = call(
         "predict", f"run={finished_run}", f"source='{photos / 'a.jpg'}'", "policy=fixed", "policy.threshold=1.0"
     )
-    assert nothing.out.strip().splitlines()[-1] == "tags: none"
+    assert nothing.out.strip().splitlines()[-1] == "tags: (none)"
 
 
 def test_a_broken_image_stops_or_is_left_out(call, finished_run, photos, tmp_path):

@@ -25,6 +25,8 @@ from polytag.schedule.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+FEW_IMAGES = 50  # to search thresholds on
+
 if TYPE_CHECKING:
     from polytag.data.mixing import Mixing
     from polytag.data.resize_cache import ResizeCache
@@ -208,28 +210,53 @@ def is_same(one: DictConfig, other: DictConfig) -> bool:
     return plain_values(one, resolve=False) == plain_values(other, resolve=False)
 
 
-def check_policy(config: DictConfig, table: LabelTable) -> None:
+def check_policy(config: DictConfig, table: LabelTable, criterion: object) -> None:
     """Refuse a search for thresholds that would have nothing to search on when the training is over.
+
+    What may be meant otherwise is only said: labels or a loss that the policy does not fit.
 
     Raises:
         UserError: What to do.
     """
-    from polytag.policy.exclusive_groups import describe_misfit
+    from polytag.policy.advice import advise
+    from polytag.policy.fixed import FixedPolicy
     from polytag.policy.search import Search
 
     asked = build_policy(config.policy, table.classes, config.data)
-    for line in describe_misfit(asked, table.part(VAL).targets, table.classes):
+    for line in advise(asked, table.part(VAL).targets, table.classes):
         log.warning(line)
     if isinstance(asked, Search) and not table.part(VAL).positives.any():
         raise UserError(
             f"policy={asked.kind} searches thresholds on the validation images, and none of them has a label: choose "
             "policy=fixed, or let some validate (data.val_fraction=0.2)."
         )
+    if isinstance(asked, Search) and (images := len(table.part(VAL))) < FEW_IMAGES:
+        log.warning(f"policy={asked.kind} will search on {images} images: what fits so few may fit no others.")
+    if getattr(criterion, "only_ranks", False) and isinstance(asked, FixedPolicy):
+        log.warning(
+            f"criterion={type(criterion).__name__} only ranks: {asked.threshold} means nothing to it. Choose "
+            "policy=per_class, or another that is searched."
+        )
 
 
 def build_metrics(config: DictConfig) -> dict[str, Any]:
-    """Return the scores by name."""
-    return {str(name): build(node) for name, node in config.metrics.items() if node is not None}
+    """Return the scores by name, each tried once: a wrong setting is found before a training, not after an epoch.
+
+    Raises:
+        UserError: The setting.
+    """
+    import torch
+
+    from polytag.metrics.evaluation import Evaluation
+
+    metrics = {str(name): build(node) for name, node in config.metrics.items() if node is not None}
+    truth = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.int8)
+    for name, score in metrics.items():
+        try:
+            score(Evaluation(truth.float(), truth, truth == 1))
+        except UserError as error:
+            raise UserError(f"metrics.{name}: {error}") from error
+    return metrics
 
 
 def build_classifier(config: DictConfig, table: LabelTable, recipe: Recipe) -> "Classifier":

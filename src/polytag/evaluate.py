@@ -87,8 +87,8 @@ def score_rows(
     """Return scores and policy; one that has to be found is found on the validation images, and held out there."""
     from polytag import build
     from polytag.inference.scoring import score
-    from polytag.policy.cross_fit import Found, find, held_out_labels
-    from polytag.policy.exclusive_groups import describe_misfit
+    from polytag.policy.advice import advise
+    from polytag.policy.cross_fit import Found, find
     from polytag.policy.search import Search
     from polytag.run_folder import read_predictions
 
@@ -96,23 +96,20 @@ def score_rows(
     run_config = folder.read_config()
     groups_here = config.data.get("exclusive_groups")
     asked = build.build_policy(config.policy, rows.classes, config.data if groups_here else run_config.data)
-    for line in describe_misfit(asked, rows.targets, rows.classes):
-        log.warning(line)
-    flattered = None
     if not isinstance(asked, Search):
         found = Found(asked)
     elif predicted.are_validation:
         found = find(asked, probabilities, rows.targets)
-        flattered = found.policy
     elif build.is_same(config.policy, run_config.policy):
         found = predicted.found
     else:
         basis = read_predictions(folder.predictions("val"))
         found = find(asked, basis.probabilities, basis.targets)
-    if flattered is None:
-        labels = found.policy.decide(probabilities)
-    else:
-        labels = held_out_labels(asked, probabilities, rows.targets)
+    for line in advise(asked, rows.targets, rows.classes):
+        log.warning(line)
+    decider = found.held_out if predicted.are_validation and found.held_out else found.policy
+    labels = decider.decide(probabilities)
+    flattered = found.policy if decider is found.held_out else None
     return score(rows, probabilities, labels, flattered, asked, predicted.frequencies, metrics), found
 
 

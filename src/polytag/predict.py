@@ -61,6 +61,7 @@ def with_policy(run: "LoadedRun", policy: DictConfig) -> "LoadedRun":
     from polytag.policy.cross_fit import find
     from polytag.policy.search import Search
     from polytag.run_folder import read_predictions
+    from polytag.tracking.console import print_search
 
     if build.is_same(policy, run.config.policy):
         return run
@@ -68,7 +69,10 @@ def with_policy(run: "LoadedRun", policy: DictConfig) -> "LoadedRun":
     if not isinstance(asked, Search):
         return replace(run, policy=asked)
     stored = read_predictions(run.folder.predictions("val"))
-    return replace(run, policy=find(asked, stored.probabilities, stored.targets).policy)
+    found = find(asked, stored.probabilities, stored.targets)
+    assert found.search is not None
+    print_search(found.search)
+    return replace(run, policy=found.policy)
 
 
 def check_paths(source: Path, config: DictConfig) -> None:
@@ -127,7 +131,7 @@ def print_one(run: "LoadedRun", probabilities: "object", decisions: "object") ->
     for index in np.argsort(-values, kind="stable"):
         print(f"{run.classes[index]:<{width}}  {values[index]:.4f}")
     chosen = [name for name, is_chosen in zip(run.classes, np.asarray(decisions), strict=True) if is_chosen]
-    print(f"tags: {' '.join(chosen) or 'none'}")
+    print(f"tags: {' '.join(chosen) or '(none)'}")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     build.check_optimizer(config)
     build.check_precompute(recipe, build.build(config.transforms), build.build(config.mixing))
     build.check_tta(config, classifier.network, recipe)
-    build.check_policy(config, table)
+    build.check_policy(config, table, classifier.criterion)
     log.info(f"Weights: {classifier.network.weights_report}")
     datamodule = DataModule(
         table,
@@ -229,7 +229,7 @@ def score_splits(
     from polytag.inference.predictor import choose_device
     from polytag.inference.scoring import score
     from polytag.inference.tta import NoTTA
-    from polytag.policy.cross_fit import Found, find, held_out_labels
+    from polytag.policy.cross_fit import Found, find
 
     loading = {"batch_size": config.data.batch_size, "num_workers": config.data.num_workers}
     loading["cache"] = build.build_cache(config)
@@ -248,11 +248,9 @@ def score_splits(
         if split == VAL:
             found = find(asked, views[""], rows.targets)
         for name, probabilities in views.items():
-            if split == VAL:
-                labels = held_out_labels(asked, views[""], rows.targets, applied_to=probabilities)
-            else:
-                labels = found.policy.decide(probabilities)
-            flattered = found.policy if split == VAL and found.search else None
+            decider = found.held_out if split == VAL and found.held_out else found.policy
+            labels = decider.decide(probabilities)
+            flattered = found.policy if decider is found.held_out else None
             (with_tta if name else results)[split] = score(rows, probabilities, labels, flattered, **learned)
     return results, with_tta, found
 

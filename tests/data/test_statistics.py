@@ -67,7 +67,7 @@ def test_what_is_unknown_counts_neither_as_there_nor_as_absent():
 def test_describe_says_how_much_is_unknown():
     assert describe(PARTIAL) == [
         "4 images: 3 train, 1 val",
-        "3 classes, 0.75 labels an image, 1 image without a label",
+        "3 classes, 0.75 known labels an image, 1 image without a known label",
         "7 labels of 12 unknown: left out of the loss and the scores",
         "1 class without a positive in train: emu",
         "3 classes without a positive in val: cat, dog, emu",
@@ -84,6 +84,8 @@ def test_the_imbalance_in_a_line(table):
     assert imbalance(table) == "1.17 labels an image, density 0.292; largest over smallest count 3.0"
     many = make_table(Path("."), [f"{i}" for i in range(2001)], [["a"]] * 2000 + [["b"]])
     assert imbalance(many) == "1.00 labels an image, density 0.5; largest over smallest count 2,000"
+    # 3 of the 5 known entries are there
+    assert imbalance(PARTIAL) == "0.75 known labels an image, density 0.6; largest over smallest count 2.0"
     nothing = make_table(Path("."), ["a"], [[]], classes=["x"])
     assert imbalance(nothing) == "0.00 labels an image, density 0"
 

@@ -95,12 +95,17 @@ def test_equal_to_scikit_learn_where_all_is_known(complete_case, all_metrics):
 
 
 def known_parts(evaluation):
-    """Return the known entries of each class, of each image, and of all, as `(probabilities, targets, decisions)`."""
+    """Return the known entries of each class, of each image, and of all, as `(probabilities, targets, decisions)`.
+
+    Of the images also those that count in the scores of their decisions: some label is known to be there, or all is
+    known.
+    """
     whole = arrays(evaluation)
     known = whole[1] >= 0
     classes = [tuple(part[:, column][known[:, column]] for part in whole) for column in range(known.shape[1])]
     images = [tuple(part[row][known[row]] for part in whole) for row in range(len(known)) if known[row].any()]
-    return [part for part in classes if len(part[1])], images, tuple(part[known] for part in whole)
+    decided = [part for part in images if part[1].any() or len(part[1]) == known.shape[1]]
+    return [part for part in classes if len(part[1])], images, decided, tuple(part[known] for part in whole)
 
 
 def ranking_scores_of(images):
@@ -117,7 +122,7 @@ def ranking_scores_of(images):
 
 
 def test_equal_to_scikit_learn_on_what_is_known(any_case, all_metrics):
-    classes, images, (likely, truth, given) = known_parts(any_case)
+    classes, images, decided, (likely, truth, given) = known_parts(any_case)
     with_positives = [part for part in classes if part[1].any()]
     with_both = [part for part in with_positives if not part[1].all()]
 
@@ -139,10 +144,10 @@ def test_equal_to_scikit_learn_on_what_is_known(any_case, all_metrics):
         "ranking_loss": loss,
         "coverage": coverage,
         "lrap": lrap,
-        "f2": over(images, sk.fbeta_score, beta=2),
+        "f2": over(decided, sk.fbeta_score, beta=2),
         "f2_macro": over(with_positives, sk.fbeta_score, beta=2),
         "f2_micro": sk.fbeta_score(truth, given, beta=2, **NOT_THERE),
-        "f1_images": over(images, sk.f1_score),
+        "f1_images": over(decided, sk.f1_score),
         "f1_macro": over(with_positives, sk.f1_score),
         "f1_micro": sk.f1_score(truth, given, **NOT_THERE),
         "precision_macro": cp,
@@ -151,9 +156,9 @@ def test_equal_to_scikit_learn_on_what_is_known(any_case, all_metrics):
         "precision_micro": op,
         "recall_micro": recall,
         "of1": harmonic_mean([op, recall]),
-        "precision_images": over(images, sk.precision_score),
-        "recall_images": over(images, sk.recall_score),
-        "jaccard_images": over(images, sk.jaccard_score),
+        "precision_images": over(decided, sk.precision_score),
+        "recall_images": over(decided, sk.recall_score),
+        "jaccard_images": over(decided, sk.jaccard_score),
         "jaccard_micro": sk.jaccard_score(truth, given, **NOT_THERE),
         "jaccard_macro": over(with_positives, sk.jaccard_score),
         "accuracy": sk.accuracy_score(truth, likely >= 0.5),

@@ -106,6 +106,15 @@ def test_what_is_unknown_counts_nowhere(evaluation_of):
     assert scores.recall(evaluation, "macro").item() == 1 / 2  # of the first class; the second has none
 
 
+def test_an_image_that_may_have_labels_but_none_is_known_is_left_out_of_scores_of_images(evaluation_of):
+    # image 1: rightly given; image 2: one absent label is given, the other is unknown; image 3: known to have none
+    evaluation = evaluation_of([[0.9, 0.1], [0.9, 0.1], [0.1, 0.1]], [[1, 0], [0, -1], [0, 0]])
+    for score in (f_beta, scores.precision, scores.recall, scores.jaccard):
+        assert score(evaluation, average="images").item() == 1 / 2  # images 1 and 3: 1 and 0
+    assert f_beta(evaluation, zero_division=1).item() == pytest.approx(2 / 3)  # 1, 0 for what is wrong, 1
+    assert math.isnan(f_beta(evaluation_of([[0.9, 0.1]], [[0, -1]])).item())
+
+
 @pytest.mark.parametrize("wrong", [{"beta": 0}, {"beta": math.nan}, {"zero_division": 0.5}, {"average": "samples"}])
 def test_wrong_settings_of_f_beta_are_named(wrong, evaluation_of):
     name, value = next(iter(wrong.items()))

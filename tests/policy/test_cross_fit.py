@@ -106,10 +106,16 @@ def test_predictions_that_say_something_keep_most_of_their_score():
 
 def test_thresholds_are_found_on_some_predictions_and_applied_to_others():
     probabilities, targets = noise(60)
-    assert not held_out_labels(OWN, probabilities, targets, applied_to=np.zeros_like(probabilities)).any()
-    assert held_out_labels(FixedPolicy(0.5), probabilities, targets, applied_to=np.ones_like(probabilities)).all()
-    same = held_out_labels(OWN, probabilities, targets, applied_to=probabilities.copy())
-    assert np.array_equal(same, held_out_labels(OWN, probabilities, targets))
+    held_out = find(OWN, probabilities, targets).held_out
+    assert not held_out.decide(np.zeros_like(probabilities)).any()
+    assert held_out.decide(np.ones_like(probabilities)).all()
+    assert np.array_equal(held_out.decide(probabilities), held_out_labels(OWN, probabilities, targets))
+
+
+def test_a_policy_that_is_not_searched_decides_for_itself():
+    probabilities, targets = noise(60)
+    assert find(FixedPolicy(0.5), probabilities, targets).held_out is None
+    assert np.array_equal(held_out_labels(FixedPolicy(0.5), probabilities, targets), probabilities >= 0.5)
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: f"{search.kind} {search.describe_score()}")

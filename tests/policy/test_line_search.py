@@ -20,8 +20,10 @@ SEEDS = range(60)
 
 def scikit_learn(measure, labels, targets):
     """Return the score of an independent source; what is unknown is neither given nor there."""
-    if measure.average == "images":  # an image of which nothing is known is left out
-        labels, targets = labels[(targets >= 0).any(1)], targets[(targets >= 0).any(1)]
+    if measure.average == "images":  # an image of which nothing is known is left out, or that may have labels
+        some, sure = (targets >= 0).any(1), (targets >= 0).all(1) | (targets == 1).any(1)
+        counted = some if measure.zero_division else some & sure
+        labels, targets = labels[counted], targets[counted]
     truth, given = targets == 1, labels & (targets >= 0)
     average = {"macro": None, "micro": "micro", "images": "samples"}[measure.average]
     if measure.average == "micro" or truth.shape[1] == 1:

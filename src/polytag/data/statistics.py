@@ -40,14 +40,16 @@ def shares(table: LabelTable) -> npt.NDArray[np.float64]:
 
 
 def imbalance(table: LabelTable) -> str:
-    """Return a line on how uneven the labels of a table are; classes that no image has are left aside.
+    """Return a line on how uneven the known labels of a table are; classes that no image has are left aside.
 
     Labels an image (cardinality), and that over the number of classes (density): Tsoumakas and Katakis 2007,
     "Multi-Label Classification: An Overview", https://doi.org/10.4018/jdwm.2007070101.
     """
     counts = label_counts(table)
-    labels = counts.sum() / max(1, len(table))
-    line = f"{labels:.2f} labels an image, density {labels / len(table.classes):.3g}"
+    known = int(known_counts(table).sum())
+    word = "labels" if known == table.targets.size else "known labels"
+    density = counts.sum() / max(1, known)
+    line = f"{counts.sum() / max(1, len(table)):.2f} {word} an image, density {density:.3g}"
     if not counts.any():
         return line
     ratio = counts.max() / counts[counts > 0].min()
@@ -71,14 +73,16 @@ def describe(table: LabelTable) -> list[str]:
     if unassigned := int((table.split == UNASSIGNED).sum()):
         parts.append(f"{unassigned:,} without a split")
     mean = float(table.positives.sum(1, dtype=np.int64).mean()) if len(table) else 0.0
+    unknown = int((table.targets == UNKNOWN).sum())
+    known = "known " if unknown else ""
     lines = [
         f"{_count(len(table), 'image')}: {', '.join(parts) or 'none'}",
         (
-            f"{_count(len(table.classes), 'class', 'classes')}, {mean:.2f} labels an image, "
-            f"{_count(len(unlabelled_rows(table)), 'image')} without a label"
+            f"{_count(len(table.classes), 'class', 'classes')}, {mean:.2f} {known}labels an image, "
+            f"{_count(len(unlabelled_rows(table)), 'image')} without a {known}label"
         ),
     ]
-    if unknown := int((table.targets == UNKNOWN).sum()):
+    if unknown:
         lines.append(
             f"{_count(unknown, 'label')} of {table.targets.size:,} unknown: left out of the loss and the scores"
         )

@@ -25,7 +25,12 @@ class TwoWay(nn.Module):
 
     Raises:
         UserError: A temperature is not above 0.
+
+    Attributes:
+        only_ranks: True: whoever decides by a threshold has to search it.
     """
+
+    only_ranks = True
 
     def __init__(self, temperature_positive: float = 4.0, temperature_negative: float = 1.0) -> None:
         super().__init__()

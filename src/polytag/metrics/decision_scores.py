@@ -22,7 +22,8 @@ def f_beta(evaluation: Evaluation, beta: float = 2.0, average: str = "images", z
         average: `images`: of each image's labels, mean over images | `macro`: of each class's decisions, mean over the
             classes that have a positive | `micro`: of all decisions together.
         zero_division: The score of an image that has no label and gets none. 0 is what scikit-learn and torchmetrics
-            say, and Planet has no such image; where many images have no label, 1 is fairer.
+            say, and Planet has no such image; where many images have no label, 1 is fairer. With 0, an image that has
+            no known label beside unknown ones is left out: it may have labels, and could score nothing but 0.
 
     Raises:
         UserError: An unknown average, a beta of 0 or less, or a zero_division that is neither 0 nor 1.
@@ -102,7 +103,8 @@ def _averaged(
     if zero_division not in (0, 1):
         raise UserError(f"zero_division={zero_division} of {name} has to be 0 or 1.")
     if average == "images":
-        return evaluation.mean(score(counts_of_images(evaluation)))
+        counted = evaluation.known.all(1) | evaluation.positives.any(1)
+        return evaluation.mean(score(counts_of_images(evaluation)), None if zero_division else counted)
     if average == "micro":
         counts = counts_of_all(evaluation)
         return torch.where(counts.known > 0, score(counts), torch.nan)

@@ -108,9 +108,14 @@ class Evaluation:
             return values.sum(0, keepdim=True, dtype=torch.float64)
         return self.weights @ values.double()
 
-    def mean(self, values: Tensor) -> Tensor:
-        """Return the ``(B,)`` means of ``(N,)`` values over the images of which something is known; NaN without one."""
-        some = self.known.any(1)
+    def mean(self, values: Tensor, counted: Tensor | None = None) -> Tensor:
+        """Return the ``(B,)`` means of ``(N,)`` values over the images of which something is known; NaN without one.
+
+        Args:
+            values: A number for each image.
+            counted: ``(N,)`` bool: which images may count at all; None: all.
+        """
+        some = self.known.any(1) if counted is None else self.known.any(1) & counted
         sums = self.total(torch.stack([torch.where(some, values, 0), some], 1))
         return sums[:, 0] / sums[:, 1]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from polytag.data.stratify import stratify
 from polytag.errors import UserError
@@ -21,17 +22,39 @@ from polytag.policy.search import Search
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Policies for N images, each found without some of them.
+
+    Attributes:
+        fold: ``(N,)`` of each image, the place of its policy.
+        policies: The policy for the images of each fold, found on the others.
+    """
+
+    fold: npt.NDArray[np.integer]
+    policies: tuple[Policy, ...]
+
+    def decide(self, probabilities: Probabilities) -> Labels:
+        """Return the ``(N, L)`` labels of the same images, for ``(N, L)`` probabilities however they were computed."""
+        labels = np.zeros(probabilities.shape, bool)
+        for number, policy in enumerate(self.policies):
+            labels[self.fold == number] = policy.decide(probabilities[self.fold == number])
+        return labels
+
+
+@dataclass(frozen=True)
 class Found:
     """A policy, and how it was found.
 
     Attributes:
         policy: Turns probabilities into labels.
+        held_out: Gives the labels of the images that it was found on; None where nothing was searched.
         search: Name of the searched score and its value: honest, optimistic (on the images that the policy was found
             on) and that of thresholds of 0.5; images, folds, method, verdict. None where nothing was searched.
     """
 
     policy: Policy
     search: dict[str, Any] | None = None
+    held_out: HeldOut | None = None
 
     def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
         """Return what `policy.json` holds."""
@@ -51,42 +74,34 @@ def find(asked: Policy | Search, probabilities: Probabilities, targets: Targets)
         raise UserError(
             f"policy={asked.kind} needs labels to search on, and none of the {len(targets):,} images has one."
         )
-    policy = asked.find(probabilities, targets)
+    policy, held_out = asked.find(probabilities, targets), cross_fit(asked, probabilities, targets)
     labels = {
-        "honest": held_out_labels(asked, probabilities, targets),
+        "honest": held_out.decide(probabilities),
         "optimistic": policy.decide(probabilities),
         "at_0.5": FixedPolicy(0.5).decide(probabilities),
     }
     scores = {name: asked.score(given, targets) for name, given in labels.items()}
-    facts = {"images": len(targets), "folds": _folds(asked, targets), "method": asked.method}
+    facts = {"images": len(targets), "folds": len(held_out.policies), "method": asked.method}
     verdict = asked.verdict(scores["honest"], scores["at_0.5"])
-    return Found(policy, {"score": asked.describe_score(), **scores, **facts, "verdict": verdict})
+    search = {"score": asked.describe_score(), **scores, **facts, "verdict": verdict}
+    return Found(policy, search, held_out)
 
 
-def held_out_labels(
-    asked: Policy | Search, probabilities: Probabilities, targets: Targets, applied_to: Probabilities | None = None
-) -> Labels:
-    """Return the labels of each image by a policy that was found without it.
+def cross_fit(asked: Search, probabilities: Probabilities, targets: Targets) -> HeldOut:
+    """Return a policy for each fold of the images, found on the others.
 
     Args:
-        asked: A policy, or a search for one.
+        asked: The search.
         probabilities: ``(N, L)`` to search on.
         targets: ``(N, L)`` int8, -1 where unknown.
-        applied_to: Other ``(N, L)`` probabilities of the same images, such as those with test-time augmentation, that
-            get the labels; None for the same.
     """
-    applied_to = probabilities if applied_to is None else applied_to
-    if not isinstance(asked, Search):
-        return asked.decide(applied_to)
-    folds = _folds(asked, targets)
+    folds = max(1, min(asked.folds, len(targets)))  # a single image is left out of nothing
     fold = stratify(targets == 1, [1 / folds] * folds, asked.seed)
-    labels = np.zeros(targets.shape, bool)
-    for number in range(folds):
-        held_out, others = fold == number, fold != number
-        labels[held_out] = asked.find(probabilities[others], targets[others]).decide(applied_to[held_out])
-    return labels
+    others = (fold != number for number in range(folds))
+    return HeldOut(fold, tuple(asked.find(probabilities[rows], targets[rows]) for rows in others))
 
 
-def _folds(asked: Search, targets: Targets) -> int:
-    """Return into how many parts the images can be cut; a single image is left out of nothing."""
-    return max(1, min(asked.folds, len(targets)))
+def held_out_labels(asked: Policy | Search, probabilities: Probabilities, targets: Targets) -> Labels:
+    """Return the ``(N, L)`` labels by a policy, or by the one that a search finds without the image."""
+    decider = cross_fit(asked, probabilities, targets) if isinstance(asked, Search) else asked
+    return decider.decide(probabilities)

@@ -28,6 +28,7 @@ console = Console(soft_wrap=True)
 
 MAX_GROUP_COLUMNS = 6
 INTERVAL = "95 %\ninterval"
+MAX_METRIC_COLUMNS = 7
 MAX_CLASSES = 30  # in a table of labels; of more, half as many from either end
 WORDS = ("frozen", "curve", "transforms")  # columns that hold no numbers
 
@@ -225,20 +226,24 @@ def print_differences(title: str, differences: Mapping[str, "Difference"], guess
     for name in ("A", "B", "A - B", "95 %\nfrom", "\nto", "A is\nbetter", "label\nfreq."):
         table.add_column(name, justify="right")
     for metric, one in differences.items():
-        gaps = ("-" if gap != gap else f"{gap:+.3f}" for gap in (one.a - one.b, one.low, one.high))
+        gaps = ("-" if gap != gap else f"{gap:+.4f}" for gap in (one.a - one.b, one.low, one.high))
         sure = "-" if one.a_is_better != one.a_is_better else f"{one.a_is_better:.1%}"
         table.add_row(metric, _number(one.a), _number(one.b), *gaps, sure, _number(guess[metric]))
     console.print(table)
 
 
 def print_thresholds(rows: Sequence[Mapping[str, float | str]]) -> None:
-    """Print one row a threshold and predictor, one column a metric."""
-    table = Table(title="Scores at thresholds", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name == "predictor" else "right")
-    for row in rows:
-        table.add_row(*(value if isinstance(value, str) else _number(value) for value in row.values()))
-    wide_console().print(table)
+    """Print one row a threshold and predictor, one column a metric; of many metrics several such tables."""
+    heads, metrics = list(rows[0])[:2], list(rows[0])[2:]
+    for start in range(0, len(metrics), MAX_METRIC_COLUMNS):
+        title = "" if start else "Scores at thresholds"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+        names = [*heads, *metrics[start : start + MAX_METRIC_COLUMNS]]
+        for name in names:
+            table.add_column(name, justify="left" if name == "predictor" else "right")
+        for row in rows:
+            table.add_row(*(value if isinstance(value := row[name], str) else _number(value) for name in names))
+        wide_console().print(table)
 
 
 def print_search(search: Mapping[str, Any]) -> None:
