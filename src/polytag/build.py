@@ -210,6 +210,20 @@ def is_same(one: DictConfig, other: DictConfig) -> bool:
     return plain_values(one, resolve=False) == plain_values(other, resolve=False)
 
 
+def check_parts(config: DictConfig, table: LabelTable, network: "Network", criterion: object, recipe: Recipe) -> None:
+    """Refuse parts that do not go together; each may be fine by itself.
+
+    Raises:
+        UserError: What does not fit, and what to do.
+    """
+    check_groups(network, recipe)
+    check_image_sizes(network, recipe)
+    check_optimizer(config)
+    check_precompute(recipe, build(config.transforms), build(config.mixing))
+    check_tta(config, network, recipe)
+    check_policy(config, table, criterion)
+
+
 def check_policy(config: DictConfig, table: LabelTable, criterion: object) -> None:
     """Refuse a search for thresholds that would have nothing to search on when the training is over.
 

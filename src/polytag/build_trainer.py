@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
     from polytag.models.network import Network
     from polytag.schedule.range_test import Compute
+    from polytag.sweep.reporting import JobRecord
 
 
-def build_trainer(config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network") -> "pl.Trainer":
-    """Return the trainer with our callbacks, the config's, and the loggers."""
+def build_trainer(
+    config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network", job: "JobRecord | None" = None
+) -> "pl.Trainer":
+    """Return the trainer with our callbacks, the config's, and the loggers; a job of a sweep is told the scores."""
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     from polytag.callbacks.checkpoint import AtomicCheckpointIO
@@ -29,7 +32,7 @@ def build_trainer(config: DictConfig, folder: RunFolder, recipe: Recipe, network
         trainer: pl.Trainer = build(
             config.trainer,
             max_epochs=recipe.epochs,
-            callbacks=_build_callbacks(config, folder, recipe, network),
+            callbacks=_build_callbacks(config, folder, recipe, network, job),
             logger=loggers or False,
             plugins=[AtomicCheckpointIO()],
             default_root_dir=str(folder.path),
@@ -44,7 +47,9 @@ def build_trainer(config: DictConfig, folder: RunFolder, recipe: Recipe, network
     return trainer
 
 
-def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network") -> list[Any]:
+def _build_callbacks(
+    config: DictConfig, folder: RunFolder, recipe: Recipe, network: "Network", job: "JobRecord | None"
+) -> list[Any]:
     """Return the callbacks in the order in which they must be called.
 
     Freezing, rates and seeding come first; then the config's; then those that close an epoch: the history's row, early
@@ -55,6 +60,7 @@ def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, netw
     from polytag.callbacks.history import History
     from polytag.callbacks.seeding import Seeding
     from polytag.callbacks.stopping import Stopping
+    from polytag.callbacks.sweep_report import SweepReport
     from polytag.callbacks.timing import Timing
     from polytag.models.layer_groups import layer_groups
     from polytag.schedule.freeze import Freeze
@@ -65,7 +71,9 @@ def _build_callbacks(config: DictConfig, folder: RunFolder, recipe: Recipe, netw
         for node in config.callbacks.values()
         if node is not None
     ]
-    last = (EarlyStopping, RunCheckpoint, Stopping)
+    if config.sweep.number is not None:
+        chosen.append(SweepReport(job, config.monitor.metric, config.monitor.mode))
+    last = (EarlyStopping, RunCheckpoint, SweepReport, Stopping)
     return [
         Freeze(recipe, layer_groups(network)),
         GroupLR(recipe),

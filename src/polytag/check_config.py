@@ -137,14 +137,14 @@ def _chosen(group: str) -> str | None:
     return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
 
 
-def check_sweep(command: str) -> None:
+def check_sweep(config: DictConfig, command: str) -> None:
     """Refuse a file of `conf/sweep` without `-m`: it would be one run, with the first values of the sweep.
 
     Raises:
         UserError: How to start it.
     """
     name = _chosen("sweep")
-    if name is not None and HydraConfig.get().mode != RunMode.MULTIRUN:
+    if name is not None and config.sweep.number is None and HydraConfig.get().mode != RunMode.MULTIRUN:
         raise UserError(f"sweep={name} is many runs, and needs -m: {command} -m sweep={name}")
 
 

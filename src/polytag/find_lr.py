@@ -86,7 +86,7 @@ def main(config: DictConfig) -> None:
     from polytag.settle import unsettled
     from polytag.tracking import console
 
-    check_config.check_sweep("find-lr")
+    check_config.check_sweep(config, "find-lr")
     check_config.check_keys(config, "find_lr")
     config = unsettled(config)
     keep_freed_memory()

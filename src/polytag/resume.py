@@ -31,8 +31,8 @@ FREE = (
     *("callbacks.checkpoint.every_minutes", "trainer.accelerator", "trainer.devices", "trainer.num_nodes"),
     *("trainer.strategy", "trainer.profiler", "trainer.log_every_n_steps"),
 )
-# Default groups of conf/train.yaml that are no part of a run's config. Of a sweep it has the name, at its root.
-NOT_STORED = ("paths", "hydra", "sweep", "experiment", "local", "debug")
+# Default groups of conf/train.yaml that are no part of a run's config.
+NOT_STORED = ("paths", "hydra", "sweep", "launcher", "experiment", "local", "debug")
 
 
 def take_config_from_run(overrides: Sequence[str]) -> list[str]:
@@ -61,7 +61,8 @@ def take_config_from_run(overrides: Sequence[str]) -> list[str]:
     store = ConfigStore.instance()
     for group in groups:
         store.store(group=group, name="from_run", node=stored[group])
-    own = {key: stored[key] for key in stored if key not in (*groups, "paths", "resume", "allow_changes")}
+    left_out = ("paths", "resume", "allow_changes", "sweep")  # a job of a sweep goes on as a run of its own
+    own = {key: stored[key] for key in stored if key not in (*groups, *left_out)}
     store.store(group="experiment", name="from_run", node=own, package="_global_")
     store.store(group="local", name="from_run", node={})  # what the machine's own file says is in the run's values
     chosen = [f"{group}=from_run" for group in (*groups, "experiment", "local") if group not in given]

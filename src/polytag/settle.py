@@ -52,7 +52,7 @@ def settle(config: DictConfig, table: "LabelTable", folder: RunFolder) -> None:
         for key, value in values.items():
             OmegaConf.update(config, key, value)
         return
-    with decided_in_sweep() as decided:
+    with decided_in_sweep(config) as decided:
         for key in asked:
             if key in decided:
                 log.info(f"{key}={decided[key]}, as the first job of the sweep has found.")
@@ -72,14 +72,17 @@ def wait_for_first_rank(folder: RunFolder) -> bool:
 
 
 @contextmanager
-def decided_in_sweep() -> Iterator[dict[str, Any]]:
+def decided_in_sweep(config: DictConfig) -> Iterator[dict[str, Any]]:
     """Yield what the jobs of this sweep have settled, to be added to; other jobs wait. Outside of a sweep: nothing."""
     from filelock import FileLock
 
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+    if config.sweep.ledger is not None:
+        folder = Path(config.sweep.ledger).parent
+    elif HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:  # of another sweeper
+        folder = Path(HydraConfig.get().sweep.dir)
+    else:
         yield {}
         return
-    folder = Path(HydraConfig.get().sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{SWEEP_FILE}.lock"):
         file = folder / SWEEP_FILE

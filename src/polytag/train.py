@@ -13,9 +13,10 @@ from omegaconf import DictConfig
 from polytag.commands import command
 from polytag.data.label_table import TEST, TRAIN, VAL
 from polytag.resume import take_config_from_run
+from polytag.sweep.resuming import take_sweep_from_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pytorch_lightning as pl
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from polytag.policy.cross_fit import Found
     from polytag.run_folder import RunFolder
     from polytag.schedule.recipe import Recipe
+    from polytag.sweep.reporting import JobRecord
 
 
 log = logging.getLogger(__name__)
@@ -43,27 +45,40 @@ KNOWN_WARNINGS = (
 )
 
 
-@command("train", before=take_config_from_run)
+def stored_overrides(overrides: "Sequence[str]") -> list[str]:
+    """Return the overrides of the run or the sweep that the command goes on with."""
+    return take_config_from_run(overrides) or take_sweep_from_ledger(overrides)
+
+
+@command("train", before=stored_overrides)
 def main(config: DictConfig) -> float:
     """Train one run, and return its best score for a sweep."""
     from polytag import build, check_config
     from polytag.resume import refuse_changes
     from polytag.run_folder import RunFolder
+    from polytag.sweep.running import job_of_sweep
 
-    check_config.check_sweep("train")
+    check_config.check_sweep(config, "train")
     check_config.check_keys(config, "train")
     build.absolute_paths(config)
     folder = RunFolder(config.paths.output)
-    if folder.is_finished:
-        refuse_changes(folder, config)
-        log.info(f"The run in {folder.path} is finished: see {folder.summary_file}.")
-        return best_score(folder)
-    train(config, folder)
+    with job_of_sweep(config, folder) as job:
+        if folder.is_finished:
+            refuse_changes(folder, config)
+            log.info(f"The run in {folder.path} is finished: see {folder.summary_file}.")
+        else:
+            train(config, folder, job)
     return best_score(folder)
 
 
-def train(config: DictConfig, folder: "RunFolder") -> None:
-    """Train, score and write one run. Everything that can be wrong with the input is found before the training."""
+def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = None) -> None:
+    """Train, score and write one run. Everything that can be wrong with the input is found before the training.
+
+    Args:
+        config: Of `train`.
+        folder: Where the run goes, or is gone on with.
+        job: Of a sweep, which is told each epoch's score and may stop the training.
+    """
     start = time.perf_counter()
     import pytorch_lightning as pl
 
@@ -97,14 +112,9 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     settle(config, table, folder)
     recipe = build.build_recipe(config)
     classifier = build.build_classifier(config, table, recipe)
-    build.check_groups(classifier.network, recipe)
     if resume_from is not None:
         refuse_other_network(resume_from, classifier)
-    build.check_image_sizes(classifier.network, recipe)
-    build.check_optimizer(config)
-    build.check_precompute(recipe, build.build(config.transforms), build.build(config.mixing))
-    build.check_tta(config, classifier.network, recipe)
-    build.check_policy(config, table, classifier.criterion)
+    build.check_parts(config, table, classifier.network, classifier.criterion, recipe)
     log.info(f"Weights: {classifier.network.weights_report}")
     datamodule = DataModule(
         table,
@@ -117,7 +127,7 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
         build.build_feature_cache(config),
         build.data_options(config.data).sampling,
     )
-    trainer = build_trainer(config, folder, recipe, classifier.network)
+    trainer = build_trainer(config, folder, recipe, classifier.network, job)
     if config.dry_run:
         dry_run(recipe, classifier, datamodule, trainer, folder.path / "recipe.png")
         return
@@ -131,6 +141,9 @@ def train(config: DictConfig, folder: "RunFolder") -> None:
     with recorded(trainer.loggers, config):
         if config.train:
             fit(trainer, classifier, datamodule, resume_from)
+        if job is not None and job.ledger.job(job.number).is_finished:
+            log.info(f"Pruned: other jobs of the sweep were better by now. {how_to_go_on(trainer)}")
+            return
         if trainer.is_global_zero:
             finish(config, folder, table, classifier, recipe, start)
 

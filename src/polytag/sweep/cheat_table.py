@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -18,7 +16,7 @@ from polytag.losses.activation_loss import WARNINGS
 from polytag.metrics.baselines import FREQUENCY, NOTHING
 from polytag.run_folder import Predictions, RunFolder, csv_text, read_predictions, write_atomically
 from polytag.sweep.outcomes import ACCURACY, MAP, REFUSED, RULE, THRESHOLD, given_labels, judge
-from polytag.sweep.refusals import REFUSED_FILE
+from polytag.sweep.running import REFUSED_FILE
 from polytag.tracking.console import console
 
 CSV_FILE = "cheat_table.csv"
@@ -52,18 +50,12 @@ class Row:
     reason: str = ""
 
 
-class CheatTable(Callback):  # type: ignore[misc]  # Hydra ships no types
-    """Print one row a job of the sweep, and write the rows into the sweep's folder."""
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Read what the jobs have left in their folders, wherever they ran."""
-        folder = Path(config.hydra.sweep.dir)
-        rows = read_rows(folder)
-        if not rows:  # find-lr -m: its jobs leave no scores
-            return
-        write_rows(rows, folder / CSV_FILE)
-        print_rows(rows)
-        console.print(f"Written to {folder / CSV_FILE}")
+def write_cheat_table(folder: Path) -> None:
+    """Print one row a job of a sweep, and write the rows into its folder; read what the jobs have left there."""
+    rows = read_rows(folder)
+    write_rows(rows, folder / CSV_FILE)
+    print_rows(rows)
+    console.print(f"Written to {folder / CSV_FILE}")
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -1,0 +1,129 @@
+"""Hands out the jobs of a sweep to a launcher until all have ended; what becomes of them, the ledger knows."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Protocol
+
+from polytag.sweep.job import FAILED, PENDING, RUNNING, Job
+from polytag.sweep.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.0  # seconds between two looks at the ledger
+
+
+class Start(Protocol):
+    """Runs jobs to their ends."""
+
+    def __call__(self, jobs: Sequence[Job]) -> Sequence[str | None]:
+        """Return for each job what went wrong outside of it, such as a signal that killed its process; else None."""
+
+
+class Driver:
+    """Starts what is pending, again what has died, and asks for more where a search has not had its trials.
+
+    Args:
+        ledger: Knows the jobs.
+        start: Runs them.
+        suggest: Adds a job to the ledger and returns it; None where there are enough.
+        show: Called when something may have changed.
+        slots: How many jobs run at once; 0: all that are there are handed to the launcher together.
+        retries: How often a job is started again whose process died.
+        stops_on_error: Whether a job that ends in an error is the last one.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        start: Start,
+        suggest: Callable[[], Job | None],
+        show: Callable[[], None],
+        slots: int,
+        retries: int,
+        stops_on_error: bool,
+    ) -> None:
+        self.ledger, self.start, self.suggest, self.show = ledger, start, suggest, show
+        self.slots, self.retries, self.stops_on_error = slots, retries, stops_on_error
+        self._lock = threading.Lock()
+        self._mine: set[int] = set()  # handed out and not back yet
+        self._left: set[int] = set()  # stopped on purpose: for the next command
+        self._stops = False
+
+    def run(self) -> None:
+        """Return when nothing is left to do here."""
+        if self.slots <= 1:  # in this thread, which alone may listen to signals
+            self._work()
+            return
+        with ThreadPoolExecutor(self.slots) as pool:
+            working = [pool.submit(self._work) for _ in range(self.slots)]
+            try:
+                while wait(working, timeout=PATIENCE).not_done:
+                    self.show()
+            except BaseException:
+                self._stops = True
+                raise
+            for one in working:
+                one.result()
+
+    def _work(self) -> None:
+        while jobs := self._next():
+            self.show()
+            try:
+                problems = self.start(jobs)
+            except Exception as error:  # of the launcher; the jobs it has started go on or have ended, see the ledger
+                log.debug("The launcher failed.", exc_info=True)
+                problems = [f"{type(error).__name__}: {error}"] * len(jobs)
+            for job, problem in zip(jobs, problems, strict=True):
+                self._take_back(job, problem)
+            self.show()
+
+    def _next(self) -> list[Job]:
+        """Return the jobs to start next; wait while others may still leave some behind."""
+        while not self._stops:
+            with self._lock:
+                jobs = self.ledger.jobs()
+                startable = [job for job in jobs if self._is_startable(job)]
+                if not startable and (new := self.suggest()) is not None:
+                    startable = [new]
+                chosen = startable if self.slots == 0 else startable[:1]
+                self._mine |= {job.number for job in chosen}
+            if chosen:
+                return chosen
+            if not any(job.state == RUNNING and job.number not in self._mine for job in jobs):
+                return []
+            self.show()
+            time.sleep(PATIENCE)
+        return []
+
+    def _is_startable(self, job: Job) -> bool:
+        if job.number in self._mine or job.number in self._left:
+            return False
+        if job.state == PENDING:
+            return True
+        if job.state != RUNNING or self.ledger.is_alive(job):
+            return False
+        if job.attempts > self.retries:
+            self.ledger.fail(job.number, f"Its process died, {_times(job.attempts)}.")
+            return False
+        return True
+
+    def _take_back(self, before: Job, problem: str | None) -> None:
+        """Look at how a job has ended that was handed out."""
+        job = self.ledger.job(before.number)
+        if job.state == PENDING and problem is not None and job.started == before.started:
+            self.ledger.fail(job.number, problem)  # it never came to take the job
+        elif job.state == RUNNING and job.attempts > self.retries and not self.ledger.is_alive(job):
+            self.ledger.fail(job.number, f"Its process died, {_times(job.attempts)}: {problem or 'no word of it'}.")
+        with self._lock:
+            self._mine.discard(job.number)
+            if job.state == PENDING:
+                self._left.add(job.number)
+        if self.stops_on_error and self.ledger.job(job.number).state == FAILED:
+            self._stops = True
+
+
+def _times(attempts: int) -> str:
+    return "once" if attempts == 1 else f"{attempts} times"

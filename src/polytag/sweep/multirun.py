@@ -1,0 +1,238 @@
+"""`train -m`: from a command line to jobs in a ledger, their runs, and what is made of them at the end."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from hydra.core.utils import JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+from rich.console import Console
+
+from polytag.errors import UserError
+from polytag.sweep.composing import Composer
+from polytag.sweep.driver import Driver
+from polytag.sweep.identity import is_ignored, job_key
+from polytag.sweep.job import FAILED, PENDING, Job
+from polytag.sweep.ledger import Ledger
+from polytag.sweep.options import SweepOptions
+from polytag.sweep.plan import check_plan
+from polytag.sweep.products import write_products, write_table
+from polytag.sweep.progress import Progress, print_jobs
+from polytag.sweep.sampling import suggest
+from polytag.sweep.settings import Settings
+from polytag.sweep.space import Space, grid
+from polytag.sweep.space_syntax import read_space
+
+log = logging.getLogger(__name__)
+
+OUTPUT_FILE = "output.log"
+
+
+def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
+    """Run a sweep, or go on with it.
+
+    Args:
+        arguments: The command line's overrides.
+        config: Of the sweep.
+        context: Hydra's.
+        launcher: Runs jobs.
+
+    Raises:
+        UserError: Something is wrong that would cost jobs later.
+        SystemExit: A job has failed (1), or was stopped and waits for the same command (130).
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    options, folder = SweepOptions.of(config), Path(config.hydra.sweep.dir).absolute()
+    common, space = read_space(
+        arguments, options.params, options.conditions, options.jobs, config_loader=context.config_loader
+    )
+    file, kept = options.ledger_file(folder), tuple(text for text in common if not is_ignored(text))
+    settings = settings_of(options, kept, [*arguments, *_of_hydra(config)], space)
+    before = Ledger.open(file) if file.exists() else None
+    if before is not None:
+        refuse_other_sweep(before.settings, settings, options.name)
+    composer = Composer(context, config, common, file)
+    listed = [] if settings.trials else [(*kept, *point.overrides) for point in grid(space)]
+    params = [] if settings.trials else [point.params for point in grid(space)]
+    known = [] if before is None else before.jobs()
+    check_plan(composer, options, space, kept, listed, known, config.dry_run)
+    if config.dry_run:
+        return
+    ledger = Ledger.create(file, settings)
+    ledger.update(settings)
+    for overrides, drawn in zip(listed, params, strict=True):
+        ledger.add(overrides, drawn, key=job_key(overrides))
+    for job in ledger.jobs():
+        if options.retry_failed and job.state == FAILED:
+            ledger.reopen(job.number)
+    jobs = drive(ledger, space, options, composer, launcher)
+    finish(jobs, options, composer, folder)
+
+
+def _of_hydra(config: DictConfig) -> list[str]:
+    """Return the command line's overrides of Hydra's own settings, such as the launcher's."""
+    return [text for text in config.hydra.overrides.hydra if not text.startswith("hydra.mode=")]
+
+
+def settings_of(options: SweepOptions, kept: tuple[str, ...], arguments: Sequence[str], space: Space) -> Settings:
+    """Return what the ledger is to know of this command.
+
+    Raises:
+        UserError: A search without an end, or a grid of what cannot be listed.
+    """
+    searches = options.is_search or not space.is_discrete
+    if searches and options.trials is None:
+        raise UserError("The values of an interval cannot all be tried: how many jobs? Add sweep.trials=20.")
+    if searches and options.sampler == "grid":
+        raise UserError("sweep.sampler=grid cannot list the values of an interval: use choice(...) or range(...).")
+    return Settings(
+        directions=tuple(one.direction for one in options.objectives),
+        metrics=tuple(one.metric for one in options.objectives),
+        overrides=kept,
+        seed=options.seed,
+        sampler=options.sampler_name,
+        sampler_options=options.sampler_options,
+        pruner=options.pruner,
+        pruner_options=options.pruner_options,
+        trials=options.trials if searches else None,
+        arguments=tuple(arguments),
+    )
+
+
+def refuse_other_sweep(there: Settings, asked: Settings, name: str) -> None:
+    """Refuse to go on with a sweep whose scores those of the new jobs could not be compared with.
+
+    Raises:
+        UserError: What differs.
+    """
+    other = "Give another sweep.name to start anew."
+    if there.metrics != asked.metrics or there.directions != asked.directions:
+        raise UserError(f"The sweep {name} is judged by {', '.join(there.metrics)}: it goes on with these. {other}")
+    if (there.trials is None) != (asked.trials is None):
+        kinds = ["a grid" if one.trials is None else "a search" for one in (there, asked)]
+        raise UserError(f"The sweep {name} is {kinds[0]}, and this command asks for {kinds[1]}. {other}")
+    if asked.trials is not None and job_key(there.overrides) != job_key(asked.overrides):
+        was = " ".join(there.overrides) or "nothing"
+        raise UserError(f"The search {name} was started with {was} for all jobs: it goes on with that. {other}")
+
+
+def drive(ledger: Ledger, space: Space, options: SweepOptions, composer: Composer, launcher: Launcher) -> list[Job]:
+    """Run what is left to run; return all jobs."""
+    settings, folder = ledger.settings, ledger.file.parent
+    total = settings.trials or len(ledger.jobs())
+    console = Console(file=os.fdopen(os.dup(1), "w", encoding="utf-8")) if _is_stdout(1) else Console()
+    slots = getattr(launcher, "jobs", 1 if type(launcher).__name__ == "BasicLauncher" else 0)
+
+    def show() -> None:
+        jobs = ledger.jobs()
+        progress.update(jobs, settings.overrides)
+        write_table(folder, jobs, options.objectives, settings.overrides)
+
+    start = partial(start_jobs, launcher, composer, captures=slots == 1)
+    more = partial(add_suggestion, ledger, space)
+    with Progress(console, options.objectives[0], total) as progress:
+        show()
+        try:
+            Driver(ledger, start, more, show, slots, options.retries, options.on_error == "stop").run()
+        finally:
+            show()
+    return ledger.jobs()
+
+
+def _is_stdout(descriptor: int) -> bool:
+    """Whether Python prints to a descriptor, and not to what a test or a notebook has put in its place."""
+    try:
+        return sys.stdout.fileno() == descriptor
+    except (OSError, ValueError):
+        return False
+
+
+def add_suggestion(ledger: Ledger, space: Space) -> Job | None:
+    """Add the sampler's next job to a search; None where it has all its jobs, or is none."""
+    settings = ledger.settings
+    if settings.trials is None or len(ledger.jobs()) >= settings.trials:
+        return None
+    found = suggest(ledger, space)
+    if found is None:
+        return None
+    overrides = (*settings.overrides, *found.overrides)
+    return ledger.add(overrides, found.params, found.distributions, found.system_attrs, key=job_key(overrides))
+
+
+def start_jobs(launcher: Launcher, composer: Composer, jobs: Sequence[Job], captures: bool) -> list[str | None]:
+    """Run jobs by Hydra's launcher, and return what went wrong with each; neighbouring numbers go together."""
+    problems: list[str | None] = []
+    for group in neighbours(jobs):
+        lines = [composer.command_line(job.overrides, job.number) for job in group]
+        with captured(composer.folder_of(group[0].overrides, group[0].number), captures):
+            ends = launcher.launch(lines, initial_job_idx=group[0].number)
+        problems += [
+            str(end._return_value) if end.status == JobStatus.FAILED else None for end in ends
+        ]  # the property return_value would raise it
+    return problems
+
+
+def neighbours(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Yield jobs in groups without gaps in their numbers, as launchers count them."""
+    group: list[Job] = []
+    for job in jobs:
+        if group and job.number != group[-1].number + 1:
+            yield group
+            group = []
+        group.append(job)
+    if group:
+        yield group
+
+
+@contextmanager
+def captured(folder: Path, captures: bool) -> Iterator[None]:
+    """Send what this process prints to a file in a job's folder, so that the sweep's table stays in sight."""
+    if not captures or not _is_stdout(1):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    before = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        with open(folder / OUTPUT_FILE, "ab") as file:
+            _redirect([file.fileno()] * 2)
+            yield
+    finally:
+        _redirect(before)
+        for descriptor in before:
+            os.close(descriptor)
+
+
+def _redirect(targets: Sequence[int]) -> None:
+    for stream, descriptor, target in zip((sys.stdout, sys.stderr), (1, 2), targets, strict=True):
+        stream.flush()
+        os.dup2(target, descriptor)
+
+
+def finish(jobs: Sequence[Job], options: SweepOptions, composer: Composer, folder: Path) -> None:
+    """Print the last table, write the products; say by the exit code whether all is well."""
+    console, common = Console(), shared(jobs)
+    print_jobs(console, jobs, options.objectives, common)
+    write_products(folder, jobs, options, composer, common)
+    for job in jobs:
+        if job.state == FAILED:
+            place = folder / (job.folder or str(job.number))
+            console.print(f"job {job.number} failed: {job.error} See {place}", highlight=False, soft_wrap=True)
+    console.print(f"Sweep folder: {folder}", highlight=False, soft_wrap=True)
+    if any(job.state == FAILED for job in jobs):
+        sys.exit(1)
+    if any(job.state == PENDING for job in jobs):
+        sys.exit(130)
+
+
+def shared(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """Return the overrides that all jobs have; none of a single job."""
+    if len(jobs) < 2:
+        return ()
+    return tuple(text for text in jobs[0].overrides if all(text in job.overrides for job in jobs))

@@ -1,0 +1,72 @@
+"""A job of a sweep from the inside: what its training tells the ledger, wherever it runs."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from polytag.commands import user_error_in
+from polytag.errors import UserError
+from polytag.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from polytag.sweep.reporting import JobRecord
+
+REFUSED_FILE = "refused.json"
+
+
+@contextmanager
+def job_of_sweep(config: DictConfig, folder: RunFolder) -> "Iterator[JobRecord | None]":
+    """Yield the record of the job that a config is of, and tell the ledger how the job ends; None outside of a sweep.
+
+    Only the first of several ranks speaks for the job; the others get None too.
+
+    Raises:
+        UserError: The job is finished, or another process has it.
+    """
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    rank = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning sets it on the function
+    if config.sweep.number is None or rank:
+        yield None
+        return
+    from polytag.sweep.reporting import JobRecord, JobTakenError
+
+    try:
+        with JobRecord(Path(config.sweep.ledger), int(config.sweep.number), folder.path) as job:
+            try:
+                yield job
+            except Exception as error:
+                _record_mistake(error, config, folder, job)
+                raise
+            if folder.is_finished:
+                job.finish(scores_of(folder, job.ledger.settings.metrics))
+    except JobTakenError as taken:
+        raise UserError(f"{taken} It belongs to the sweep in {Path(config.sweep.ledger).parent}.") from taken
+
+
+def scores_of(folder: RunFolder, metrics: tuple[str, ...]) -> list[float]:
+    """Return the scores of a finished run: the best one of the monitored metric; NaN where undefined."""
+    summary = folder.read_summary()
+    scores = {**summary["val"], summary["monitor"]["metric"]: summary["monitor"]["best"]}
+    return [math.nan if scores.get(metric) is None else float(scores[metric]) for metric in metrics]
+
+
+def _record_mistake(error: Exception, config: DictConfig, folder: RunFolder, job: "JobRecord") -> None:
+    """Tell the ledger of a user's mistake in its own words.
+
+    One that names a key of the node `sweep.refusals` is a result: the job refuses what the sweep varies. It counts as
+    done with a score of NaN, and `refused.json` says why. Others, such as a folder that is not there, stay errors.
+    """
+    node, mistake = config.sweep.refusals, user_error_in(error)
+    if mistake is None:
+        return
+    if node is None or not str(mistake).startswith(f"{node}."):
+        job.ledger.fail(job.number, str(mistake), job.seconds)
+        return
+    values = OmegaConf.to_container(config[node], resolve=True)
+    folder.write_json(folder.path / REFUSED_FILE, {"reason": str(mistake), node: values})
+    job.finish([math.nan] * len(job.ledger.settings.metrics))
