@@ -36,6 +36,16 @@ def test_a_better_run_is_found(call, finished_run, better, tmp_path):
     assert pair["images"] == 5
 
 
+def test_other_policies_are_pointed_out(call, finished_run, better):
+    config = better / "config.yaml"
+    other = config.read_text().replace("threshold: 0.5", "threshold: 0.4")
+    assert other != config.read_text()
+    assert "policies differ" not in call("compare", f"runs=[{better},{finished_run}]", "bootstrap=20").out
+    config.write_text(other)
+    done = call("compare", f"runs=[{better},{finished_run}]", "bootstrap=20")
+    assert "The policies differ (both are fixed, with other values)" in done.out
+
+
 def test_of_some_scores_less_is_better(call, finished_run, better, tmp_path):
     out = tmp_path / "compared.json"
     assert call("compare", f"runs=[{better},{finished_run}]", f"out={out}", "metrics=all").code == 0
@@ -76,6 +86,7 @@ def test_only_equal_images_are_compared(call, finished_run, tmp_path, change, me
     [
         ((), "Which runs?"),
         (("runs=[one]",), "Which runs?"),
+        (("runs=one",), "Which runs?"),
         (("runs=[one,two]",), "There is no run folder one"),
         (("runs=[RUN,RUN]", "split=test"), "There are no stored predictions"),
         (("runs=[RUN,RUN]", "bootstrap=0"), "bootstrap=0 has to be a number of resamples, 20 or more"),

@@ -24,6 +24,7 @@ import pytest
         (["~recipe.lrr"], "'recipe.lrr' does not exist"),
         (["hydra.run.dir=${nope}"], "Interpolation key 'nope' not found"),
         (["-m", "model=resnet81,resnet18"], "There is no model=resnet81."),
+        (["logger=[wandb,tensorbord]"], "There is no logger=tensorbord. Did you mean 'tensorboard'? Known: none, "),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(call, arguments, message):

@@ -255,7 +255,7 @@ def test_a_job_of_a_sweep_file_goes_on_alone(call, csv_data, tmp_path, monkeypat
     done = call("train", f"resume={job}", "allow_changes=true")
     assert done.code == 0, done.err
     assert len(RunFolder(job).read_history()) == 2
-    assert RunFolder(job).read_config().sweep.name == "pairs"
+    assert RunFolder(job).read_config().sweep.number is None
 
 
 @pytest.mark.parametrize(

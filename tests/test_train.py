@@ -254,6 +254,7 @@ def test_two_ranks_train_and_score_every_row_once(call, csv_data, tmp_path):
         (("recipe.lr=fast",), "recipe.lr"),
         (("trainer=gpu",), "Try trainer=cpu"),
         (("monitor.metric=val/mapp",), "Did you mean 'val/map'"),
+        (("metrics.map=null",), "monitor.metric=val/map is not computed"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(call, csv_data, tmp_path, arguments, message):

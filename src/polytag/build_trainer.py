@@ -1,5 +1,6 @@
 """From the config to what runs the training: Lightning's trainer with its callbacks, or one device by itself."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,19 +30,21 @@ def build_trainer(
 
     loggers = [build(node) for node in config.logger.values() if node is not None]
     try:
-        trainer: pl.Trainer = build(
-            config.trainer,
-            max_epochs=recipe.epochs,
-            callbacks=_build_callbacks(config, folder, recipe, network, job),
-            logger=loggers or False,
-            plugins=[AtomicCheckpointIO()],
-            default_root_dir=str(folder.path),
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            enable_progress_bar=_shows_bar(config),
-            enable_model_summary=False,
-        )
+        with warnings.catch_warnings():  # said on every login node, also where nothing is to run on a cluster
+            warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
+            trainer: pl.Trainer = build(
+                config.trainer,
+                max_epochs=recipe.epochs,
+                callbacks=_build_callbacks(config, folder, recipe, network, job),
+                logger=loggers or False,
+                plugins=[AtomicCheckpointIO()],
+                default_root_dir=str(folder.path),
+                reload_dataloaders_every_n_epochs=1,
+                use_distributed_sampler=False,
+                num_sanity_val_steps=0,
+                enable_progress_bar=_shows_bar(config),
+                enable_model_summary=False,
+            )
     except MisconfigurationException as error:
         raise UserError(f"The settings under `trainer` do not work here: {error} Try trainer=cpu.") from error
     return trainer

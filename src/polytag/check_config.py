@@ -154,7 +154,7 @@ def check_monitor(config: DictConfig) -> None:
     Raises:
         UserError: The metric's name, or a mode other than max and min.
     """
-    known = ["val/loss", *(f"val/{name}" for name in config.metrics)]
+    known = ["val/loss", *(f"val/{name}" for name, node in config.metrics.items() if node is not None)]
     metric, mode = config.monitor.metric, config.monitor.mode
     if metric not in known:
         there = ", ".join(known)

@@ -95,7 +95,8 @@ def run(cfg: DictConfig) -> int:
     print_report(report, wide_console())
     if out is not None:
         write_problems(report, out)
-        print(f"problems written to {out}")
+        count = len(report.problems)
+        print(f"{count:,} problem{'s' * (count != 1)} written to {out}")
     return 2 if report.has_unreadable else 0
 
 

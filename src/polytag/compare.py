@@ -1,5 +1,6 @@
 """`compare runs=[A,B]`: is one run better than another, or was it luck?"""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @command("compare")
 def main(config: DictConfig) -> None:
     """Score all runs on the same resamples of the images; print and write the differences from the first run."""
-    if OmegaConf.is_missing(config, "runs") or len(config.runs) < 2:
+    if OmegaConf.is_missing(config, "runs") or isinstance(config.runs, str) or len(config.runs) < 2:
         raise UserError("Which runs? compare runs=[A,B], the paths that `train` printed at their ends.")
     from polytag import build, check_config
     from polytag.metrics.bootstrap import checked_resamples, paired_bootstrap
@@ -40,6 +41,8 @@ def main(config: DictConfig) -> None:
         found = paired_bootstrap(metrics, a, b, resamples, config.bootstrap_seed)
         title = f"A = {folders[0].path}, B = {folder.path}: the same {len(a):,} {config.split} images"
         console.print_differences(title, found, guess)
+        if line := describe_policies(folders[0], folder):
+            print(line)
         numbers = {name: asdict(difference) for name, difference in found.items()}
         written.append({"a": str(folders[0].path), "b": str(folder.path), "images": len(a), "differences": numbers})
     if config.out is not None:
@@ -96,6 +99,20 @@ def evaluation_of(folder: "RunFolder", predictions: "Predictions", split: str) -
         labels = read_policy(folder.policy_file, predictions.classes).decide(predictions.probabilities)
     tensors = (torch.from_numpy(values) for values in (predictions.probabilities, predictions.targets, labels))
     return Evaluation(*tensors)
+
+
+def describe_policies(a: "RunFolder", b: "RunFolder") -> str:
+    """Return what to say where the labels of two runs come about in different ways; empty where they do not."""
+    from polytag import build
+
+    if build.is_same(a.read_config().policy, b.read_config().policy):
+        return ""
+    kinds = [json.loads(folder.policy_file.read_text(encoding="utf-8"))["kind"] for folder in (a, b)]
+    named = f"A has {kinds[0]}, B {kinds[1]}" if kinds[0] != kinds[1] else f"both are {kinds[0]}, with other values"
+    return (
+        f"The policies differ ({named}): so may scores of labels, such as F1, whatever the networks are worth. Scores "
+        "of probabilities, such as map, do not go by them."
+    )
 
 
 def guessing(folder: "RunFolder", predictions: "Predictions", metrics: Mapping[str, "Score"]) -> dict[str, float]:

@@ -6,6 +6,7 @@ Hydra prints such errors itself, in several lines and its own words, unless it i
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -47,9 +48,10 @@ def describe_mistake(error: Exception, folder: str, name: str, overrides: Sequen
         name: Of the command's config.
         overrides: The command line's.
     """
-    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        options = sorted(set(error.options) - {"common", "from_run"})
+        there = error.options or [file.stem for file in Path(folder, group).glob("*.yaml")]  # none in a list of options
+        options = sorted(set(there) - {"common", "from_run"})
         return f"There is no {group}={option}.{did_you_mean(option, options)} Known: {', '.join(options)}."
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:

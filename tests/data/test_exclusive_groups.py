@@ -9,7 +9,7 @@ CLASSES = ("primary", "clear", "haze", "1", "2")
 
 
 def test_names_become_columns_in_the_order_of_the_group():
-    assert group_columns([["haze", "clear"], [1, 2]], CLASSES) == ((2, 1), (3, 4))
+    assert group_columns([["haze", "clear"], [1, 2]], CLASSES, "policy") == ((2, 1), (3, 4))
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_names_become_columns_in_the_order_of_the_group():
 )
 def test_mistakes_are_named(groups, message):
     with pytest.raises(UserError, match=message):
-        group_columns(groups, CLASSES)
+        group_columns(groups, CLASSES, "policy")

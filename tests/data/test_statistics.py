@@ -67,7 +67,7 @@ def test_what_is_unknown_counts_neither_as_there_nor_as_absent():
 def test_describe_says_how_much_is_unknown():
     assert describe(PARTIAL) == [
         "4 images: 3 train, 1 val",
-        "3 classes, 0.75 known labels an image, 1 image without a known label",
+        "3 classes, 0.75 known labels an image, 1 image with no label that is known to be there",
         "7 labels of 12 unknown: left out of the loss and the scores",
         "1 class without a positive in train: emu",
         "3 classes without a positive in val: cat, dog, emu",

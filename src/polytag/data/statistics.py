@@ -75,11 +75,12 @@ def describe(table: LabelTable) -> list[str]:
     mean = float(table.positives.sum(1, dtype=np.int64).mean()) if len(table) else 0.0
     unknown = int((table.targets == UNKNOWN).sum())
     known = "known " if unknown else ""
+    without = "with no label that is known to be there" if unknown else "without a label"
     lines = [
         f"{_count(len(table), 'image')}: {', '.join(parts) or 'none'}",
         (
             f"{_count(len(table.classes), 'class', 'classes')}, {mean:.2f} {known}labels an image, "
-            f"{_count(len(unlabelled_rows(table)), 'image')} without a {known}label"
+            f"{_count(len(unlabelled_rows(table)), 'image')} {without}"
         ),
     ]
     if unknown:

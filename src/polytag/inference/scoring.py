@@ -58,7 +58,7 @@ class Result:
         notes = []
         if self.undefined:
             notes.append(
-                f"Left out of macro averages, because no image here carries them: {', '.join(self.undefined)}."
+                f"Left out of macro averages, because no image here is known to have them: {', '.join(self.undefined)}."
             )
         if self.undefined_auc and "auc" in self.scores:
             notes.append(f"Left out of auc, because every image here carries them: {', '.join(self.undefined_auc)}.")

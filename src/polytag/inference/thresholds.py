@@ -53,6 +53,8 @@ def checked_thresholds(asked: Sequence[float] | float | None) -> tuple[float, ..
         UserError: One is no probability.
     """
     thresholds = [] if asked is None else list(asked) if isinstance(asked, Sequence) else [asked]
+    if asked is not None and not thresholds:
+        raise UserError("thresholds=[] names none: thresholds=[0.1,0.2], or leave it out.")
     if wrong := [one for one in thresholds if isinstance(one, bool | str) or not 0 <= one <= 1]:
         raise UserError(f"thresholds={thresholds}: {wrong[0]} is no probability, such as 0.2.")
     return tuple(sorted({float(one) for one in thresholds}))

@@ -48,7 +48,7 @@ class GroupedSoftmax(nn.Module):
         train_targets: npt.NDArray[np.int8] | None = None,
     ) -> None:
         super().__init__()
-        columns = group_columns(groups, classes)
+        columns = group_columns(groups, classes, "criterion")
         self.activation = Activation("sigmoid", groups=columns)
         grouped = {column for group in columns for column in group}
         free = [column for column in range(len(classes)) if column not in grouped]

@@ -135,5 +135,5 @@ def exclusive_groups(
     """
     if classes is None:
         raise UserError("policy.rest=exclusive_groups: the rest has no groups. Choose policy@policy.rest=global.")
-    columns = group_columns(groups, classes)
+    columns = group_columns(groups, classes, "policy")
     return ExclusiveSearch(columns, rest) if isinstance(rest, Search) else ExclusivePolicy(columns, rest)

@@ -46,7 +46,7 @@ def suggest(ledger: Ledger, space: Space) -> Suggestion | None:
     study = mirror(jobs, space, settings)
     for attempt in range(TRIES):
         if attempt == TRIES // 2:  # it wants the same again and again
-            study.sampler = build_sampler("random", {}, len(jobs))
+            study.sampler = build_sampler("random", {}, _seed(settings, len(jobs)))
         with quiet_optuna():
             suggestion = _draw(study, space)
         if _key(settings, suggestion.overrides) not in known:
@@ -56,14 +56,18 @@ def suggest(ledger: Ledger, space: Space) -> Suggestion | None:
 
 def mirror(jobs: Sequence[Job], space: Space, settings: Settings) -> Study:
     """Return a study in memory that holds the jobs, with a sampler whose seed is that of the next job."""
-    seed = int(np.random.SeedSequence([settings.seed, len(jobs)]).generate_state(1)[0])
-    sampler = build_sampler(settings.sampler, settings.sampler_options, seed)
+    sampler = build_sampler(settings.sampler, settings.sampler_options, _seed(settings, len(jobs)))
     if settings.sampler == "cma_es" and len(settings.directions) > 1:
         raise UserError("sweep.sampler=cma_es has one objective: use tpe or random for several.")
     with quiet_optuna():
         study = optuna.create_study(directions=settings.directions, sampler=sampler)
         study.add_trials([_trial(job, space) for job in jobs])
     return study
+
+
+def _seed(settings: Settings, number: int) -> int:
+    """Return the seed of a job's sampler; jobs of neighbouring seeds or numbers have nothing in common."""
+    return int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
 
 
 def _trial(job: Job, space: Space) -> FrozenTrial:

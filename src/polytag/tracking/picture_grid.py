@@ -43,7 +43,8 @@ def plot_predictions(result: Result, path: Path, count: int = 12, seed: int = 0,
     width = max(columns * (side + gap) + gap, 3.4)
     height = sum(tallest) + line * sum(lines) + gap * (len(rows) + 2)
     figure.set_size_inches(width, height)
-    _legend(figure, gap, height - 1.2 * gap, width, height)
+    has_unknown = any(kind == "unknown" for words in names for _, kind in words)
+    _legend(figure, gap, height - 1.2 * gap, width, height, has_unknown)
     top = height - 2 * gap
     for row, tall, count_lines in zip(rows, tallest, lines, strict=True):
         bottom = top - tall
@@ -71,8 +72,9 @@ def _write(figure: "Figure", x: float, y: float, text: str, kind: str) -> None:
     )
 
 
-def _legend(figure: "Figure", x: float, y: float, width: float, height: float) -> None:
+def _legend(figure: "Figure", x: float, y: float, width: float, height: float, has_unknown: bool) -> None:
     words = [("right", "right"), ("+ wrongly given", "added"), ("\N{MINUS SIGN} missed", "missed")]
+    words += [("? nobody knows", "unknown")] if has_unknown else []
     for left, _, text, kind in _flow(figure, words, 10.0, space=0.2):
         _write(figure, (x + left) / width, (y + 0.1) / height, text, kind)
 

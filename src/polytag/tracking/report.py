@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 from omegaconf import DictConfig, OmegaConf
 
-from polytag.data.label_table import VAL
+from polytag.data.label_table import UNKNOWN, VAL
 from polytag.inference.scoring import Result
 from polytag.metrics.per_class import class_scores
 from polytag.policy.cross_fit import Found
@@ -53,6 +53,7 @@ def write_report(
         thresholds=found.policy.to_dict(classes)["thresholds"],
         history=_data_url(history.read_bytes(), "png") if history.exists() else None,
         pictures=_pictures(results[VAL]) if VAL in results else [],
+        has_unknown=VAL in results and bool((results[VAL].table.targets == UNKNOWN).any()),
         facts=_facts(folder, summary),
         config=OmegaConf.to_yaml(config, resolve=True),
     )
@@ -73,6 +74,7 @@ def _split(name: str, result: Result, summary: Mapping[str, Any]) -> dict[str, A
         "scores": result.scores,
         "beside": {"with TTA": with_tta} | columns if with_tta else columns,
         "notes": result.notes(),
+        "unknown": int((result.table.targets == UNKNOWN).sum()),
         "classes": sorted(scores, key=lambda s: -s.average_precision if s.support else math.inf),
     }
 
