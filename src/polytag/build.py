@@ -217,10 +217,8 @@ def check_parts(config: DictConfig, table: LabelTable, network: "Network", crite
         UserError: What does not fit, and what to do.
     """
     check_groups(network, recipe)
-    check_image_sizes(network, recipe)
     check_optimizer(config)
     check_precompute(recipe, build(config.transforms), build(config.mixing))
-    check_tta(config, network, recipe)
     check_policy(config, table, criterion)
 
 

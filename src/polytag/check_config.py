@@ -152,12 +152,18 @@ def check_monitor(config: DictConfig) -> None:
     """Refuse a monitored metric that nothing computes: found after the first epoch, it would cost that epoch.
 
     Raises:
-        UserError: The metric's name, or a mode other than max and min.
+        UserError: The name of one, also of a sweep's objectives, or a mode other than max and min.
     """
-    known = ["val/loss", *(f"val/{name}" for name, node in config.metrics.items() if node is not None)]
     metric, mode = config.monitor.metric, config.monitor.mode
-    if metric not in known:
-        there = ", ".join(known)
-        raise UserError(f"monitor.metric={metric} is not computed.{did_you_mean(metric, known)} Known: {there}.")
+    _check_metric("monitor.metric", metric, config)
+    for objective in config.sweep.objectives or ():
+        _check_metric("sweep.objectives: metric", objective.metric, config)
     if mode not in ("max", "min"):
         raise UserError(f"monitor.mode={mode} is neither max nor min.")
+
+
+def _check_metric(key: str, metric: str, config: DictConfig) -> None:
+    known = ["val/loss", *(f"val/{name}" for name, node in config.metrics.items() if node is not None)]
+    if metric not in known:
+        there = ", ".join(known)
+        raise UserError(f"{key}={metric} is not computed.{did_you_mean(metric, known)} Known: {there}.")

@@ -115,6 +115,8 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
     if resume_from is not None:
         refuse_other_network(resume_from, classifier)
     build.check_parts(config, table, classifier.network, classifier.criterion, recipe)
+    build.check_image_sizes(classifier.network, recipe)
+    build.check_tta(config, classifier.network, recipe)
     log.info(f"Weights: {classifier.network.weights_report}")
     datamodule = DataModule(
         table,

@@ -44,6 +44,8 @@ class JobCheck:
             build.build(config.optimizer)
             build.build_metrics(config)
             build.check_parts(config, table, network, build.build_criterion(config, table), recipe)
+            nodes = [plain_values(config[name]) for name in ("model", "tta", "transforms")]
+            self._once(["sizes", recipe.image_sizes, *nodes], lambda: _check_sizes(config, network, recipe))
         return recipe
 
     def table(self, config: DictConfig) -> "LabelTable":
@@ -64,6 +66,12 @@ def _network(config: DictConfig, table: "LabelTable") -> "Network":
 
     with torch.device("meta"):
         return build.build_network(config, table.classes)
+
+
+def _check_sizes(config: DictConfig, network: "Network", recipe: "Recipe") -> bool:
+    build.check_image_sizes(network, recipe)
+    build.check_tta(config, network, recipe)
+    return True
 
 
 @contextmanager

@@ -26,9 +26,16 @@ class Composer:
 
     def __init__(self, context: HydraContext, config: DictConfig, common: Sequence[str], ledger: Path) -> None:
         self.context, self.config = context, config
-        own = {"sweep.name": str(config.sweep.name), "sweep.ledger": str(ledger.absolute())}
+        own: dict[str, object] = {"sweep.name": str(config.sweep.name), "sweep.ledger": str(ledger.absolute())}
         given = [text for text in common if is_ignored(text) and text.partition("=")[0] not in own]
+        if self.runs_here:
+            own["sweep.capture"] = True
         self._free = [*given, *(f"{key}={override_text(value)}" for key, value in own.items())]
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the jobs run one after another in this process."""
+        return launcher_name(self.config) == "BasicLauncher"
 
     def command_line(self, overrides: Sequence[str], number: int) -> list[str]:
         """Return all overrides of a job: its own, and those of this command that change no result."""
@@ -38,15 +45,16 @@ class Composer:
         """Return the config of a job, Hydra's own part included."""
         return job_config(self.context, self.config, self.command_line(overrides, number), number)
 
-    def folder_of(self, overrides: Sequence[str], number: int) -> Path:
-        """Return the folder of a job."""
-        return job_folder(self.context, self.config, self.command_line(overrides, number), number)
-
     def plain_config(self, choices: Sequence[str]) -> DictConfig:
         """Return the config that options of groups make, without this command's own settings."""
         config = self.context.config_loader.load_configuration("train", list(choices), RunMode.RUN)
         assert isinstance(config, DictConfig)
         return config
+
+
+def launcher_name(config: DictConfig) -> str:
+    """Return the class of a sweep's launcher."""
+    return str(config.hydra.launcher["_target_"]).rpartition(".")[2]
 
 
 def job_config(context: HydraContext, sweep: DictConfig, command_line: Sequence[str], number: int) -> DictConfig:

@@ -1,10 +1,8 @@
 """`train -m`: from a command line to jobs in a ledger, their runs, and what is made of them at the end."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from polytag.errors import UserError
+from polytag.sweep.capture import console_of_sweep
 from polytag.sweep.composing import Composer
 from polytag.sweep.driver import Driver
 from polytag.sweep.identity import is_ignored, job_key
@@ -30,8 +29,6 @@ from polytag.sweep.space import Space, grid
 from polytag.sweep.space_syntax import read_space
 
 log = logging.getLogger(__name__)
-
-OUTPUT_FILE = "output.log"
 
 
 def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
@@ -127,15 +124,15 @@ def drive(ledger: Ledger, space: Space, options: SweepOptions, composer: Compose
     """Run what is left to run; return all jobs."""
     settings, folder = ledger.settings, ledger.file.parent
     total = settings.trials or len(ledger.jobs())
-    console = Console(file=os.fdopen(os.dup(1), "w", encoding="utf-8")) if _is_stdout(1) else Console()
-    slots = getattr(launcher, "jobs", 1 if type(launcher).__name__ == "BasicLauncher" else 0)
+    console = console_of_sweep()
+    slots = 1 if composer.runs_here else getattr(launcher, "jobs", 0)
 
     def show() -> None:
         jobs = ledger.jobs()
         progress.update(jobs, settings.overrides)
         write_table(folder, jobs, options.objectives, settings.overrides)
 
-    start = partial(start_jobs, launcher, composer, captures=slots == 1)
+    start = partial(start_jobs, launcher, composer)
     more = partial(add_suggestion, ledger, space)
     with Progress(console, options.objectives[0], total) as progress:
         show()
@@ -144,14 +141,6 @@ def drive(ledger: Ledger, space: Space, options: SweepOptions, composer: Compose
         finally:
             show()
     return ledger.jobs()
-
-
-def _is_stdout(descriptor: int) -> bool:
-    """Whether Python prints to a descriptor, and not to what a test or a notebook has put in its place."""
-    try:
-        return sys.stdout.fileno() == descriptor
-    except (OSError, ValueError):
-        return False
 
 
 def add_suggestion(ledger: Ledger, space: Space) -> Job | None:
@@ -166,13 +155,12 @@ def add_suggestion(ledger: Ledger, space: Space) -> Job | None:
     return ledger.add(overrides, found.params, found.distributions, found.system_attrs, key=job_key(overrides))
 
 
-def start_jobs(launcher: Launcher, composer: Composer, jobs: Sequence[Job], captures: bool) -> list[str | None]:
+def start_jobs(launcher: Launcher, composer: Composer, jobs: Sequence[Job]) -> list[str | None]:
     """Run jobs by Hydra's launcher, and return what went wrong with each; neighbouring numbers go together."""
     problems: list[str | None] = []
     for group in neighbours(jobs):
         lines = [composer.command_line(job.overrides, job.number) for job in group]
-        with captured(composer.folder_of(group[0].overrides, group[0].number), captures):
-            ends = launcher.launch(lines, initial_job_idx=group[0].number)
+        ends = launcher.launch(lines, initial_job_idx=group[0].number)
         problems += [
             str(end._return_value) if end.status == JobStatus.FAILED else None for end in ends
         ]  # the property return_value would raise it
@@ -189,30 +177,6 @@ def neighbours(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         group.append(job)
     if group:
         yield group
-
-
-@contextmanager
-def captured(folder: Path, captures: bool) -> Iterator[None]:
-    """Send what this process prints to a file in a job's folder, so that the sweep's table stays in sight."""
-    if not captures or not _is_stdout(1):
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    before = [os.dup(descriptor) for descriptor in (1, 2)]
-    try:
-        with open(folder / OUTPUT_FILE, "ab") as file:
-            _redirect([file.fileno()] * 2)
-            yield
-    finally:
-        _redirect(before)
-        for descriptor in before:
-            os.close(descriptor)
-
-
-def _redirect(targets: Sequence[int]) -> None:
-    for stream, descriptor, target in zip((sys.stdout, sys.stderr), (1, 2), targets, strict=True):
-        stream.flush()
-        os.dup2(target, descriptor)
 
 
 def finish(jobs: Sequence[Job], options: SweepOptions, composer: Composer, folder: Path) -> None:

@@ -70,6 +70,7 @@ class SweepOptions:
         assert isinstance(node, dict)
         asked = node["objectives"] or [OmegaConf.to_container(config.monitor, resolve=True)]
         values = {field.name: node[field.name] for field in fields(cls) if field.name != "objectives"}
+        values |= {key: values[key] or {} for key in ("sampler_options", "pruner_options", "params")}
         options = cls(**values, objectives=tuple(_objective(one) for one in asked))
         options._check()
         return options

@@ -13,7 +13,7 @@ from polytag.composition import CompositionError, describe_mistake
 from polytag.errors import UserError
 from polytag.run_folder import plain_values
 from polytag.sweep.check import JobCheck, quiet
-from polytag.sweep.composing import Composer
+from polytag.sweep.composing import Composer, launcher_name
 from polytag.sweep.identity import job_key
 from polytag.sweep.job import DONE, PRUNED, Job
 from polytag.sweep.options import SweepOptions
@@ -107,7 +107,7 @@ def _checked(
             with open_dict(config):
                 del config["hydra"]
             recipe = check.check(config)
-            if launcher_name(composer.config) == "BasicLauncher":
+            if composer.runs_here:
                 refuse_subprocesses(config)
             yield config, recipe
         except CompositionError as error:
@@ -119,11 +119,6 @@ def _checked(
                 raise
             if options.refusals is None or not str(found).startswith(f"{options.refusals}."):
                 raise UserError(f"No job is started, because one would fail, with {own}: {found}") from error
-
-
-def launcher_name(config: DictConfig) -> str:
-    """Return the class of a sweep's launcher."""
-    return str(config.hydra.launcher["_target_"]).rpartition(".")[2]
 
 
 def refuse_subprocesses(config: DictConfig) -> None:

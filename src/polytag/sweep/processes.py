@@ -14,9 +14,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from polytag.errors import UserError
+from polytag.sweep.capture import OUTPUT_FILE
 from polytag.sweep.composing import job_folder
 
-OUTPUT_FILE = "output.log"
 CORES = 4  # a job, where there is no GPU
 OF_THE_SWEEP = ("sweep", "run", "mode", "launcher", "sweeper")  # parts of Hydra's config
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from polytag.commands import user_error_in
 from polytag.errors import UserError
 from polytag.run_folder import RunFolder
+from polytag.sweep.capture import captured
 
 if TYPE_CHECKING:
     from polytag.sweep.reporting import JobRecord
@@ -36,7 +37,8 @@ def job_of_sweep(config: DictConfig, folder: RunFolder) -> "Iterator[JobRecord |
     from polytag.sweep.reporting import JobRecord, JobTakenError
 
     try:
-        with JobRecord(Path(config.sweep.ledger), int(config.sweep.number), folder.path) as job:
+        record = JobRecord(Path(config.sweep.ledger), int(config.sweep.number), folder.path)
+        with captured(folder.path) if config.sweep.capture else nullcontext(), record as job:
             try:
                 yield job
             except Exception as error:
@@ -49,9 +51,12 @@ def job_of_sweep(config: DictConfig, folder: RunFolder) -> "Iterator[JobRecord |
 
 
 def scores_of(folder: RunFolder, metrics: tuple[str, ...]) -> list[float]:
-    """Return the scores of a finished run: the best one of the monitored metric; NaN where undefined."""
+    """Return the scores of a finished run at its best epoch; NaN where undefined."""
     summary = folder.read_summary()
-    scores = {**summary["val"], summary["monitor"]["metric"]: summary["monitor"]["best"]}
+    monitor = summary["monitor"]
+    of_epoch = {} if monitor["epoch"] is None else folder.read_history()[monitor["epoch"]]  # has the loss
+    losses = {name: float(text) for name, text in of_epoch.items() if name == "val/loss" and text}
+    scores = {**losses, **summary["val"], monitor["metric"]: monitor["best"]}
     return [math.nan if scores.get(metric) is None else float(scores[metric]) for metric in metrics]
 
 
