@@ -312,7 +312,8 @@ def test_two_ranks_go_on_inside_an_epoch_too(call, csv_data, tmp_path, sampling)
         done = train(call, csv_data, tmp_path / "parts", *options, "callbacks.stopping.max_minutes=0")
         assert ("Going on from" in done.out) == (stops > 0)
         if done.code:  # behind the first batch of an epoch, and at its end
-            assert "KeyboardInterrupt" in done.err
+            assert done.code == 124
+            assert "Traceback" not in done.err
             stops += 1
     assert stops == 3
     whole, parts = (RunFolder(tmp_path / name).read_history() for name in ("whole", "parts"))

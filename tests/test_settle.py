@@ -37,20 +37,6 @@ def costs_of(monkeypatch, seconds):
     return asked
 
 
-def test_processes_that_start_beside_the_first_wait_for_its_settings(tmp_path, monkeypatch):
-    from pytorch_lightning.utilities.rank_zero import rank_zero_only
-
-    from polytag import settle
-
-    folder = RunFolder(tmp_path)
-    assert not settle.wait_for_first_rank(folder)
-    naps = []
-    monkeypatch.setattr(rank_zero_only, "rank", 1)
-    monkeypatch.setattr(settle.time, "sleep", lambda seconds: (naps.append(seconds), folder.config_file.touch()))
-    assert settle.wait_for_first_rank(folder)
-    assert len(naps) == 1
-
-
 @pytest.mark.parametrize(("fast", "expected"), [(1.0, "bf16-mixed"), (9.0, "32-true")])
 def test_the_faster_precision_is_taken(csv_data, tmp_path, monkeypatch, fast, expected):
     config = composed(*data(csv_data), *SHORT, "trainer.precision=auto", "compile=auto")

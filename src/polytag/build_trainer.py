@@ -1,6 +1,8 @@
 """From the config to what runs the training: Lightning's trainer with its callbacks, or one device by itself."""
 
-import warnings
+import logging
+import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,8 @@ from omegaconf import DictConfig, ListConfig
 
 from polytag.build import build, wanted
 from polytag.errors import UserError
+from polytag.first_rank import slurm_tasks
+from polytag.preflight import device_count
 from polytag.run_folder import RunFolder
 from polytag.schedule.recipe import Recipe
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from polytag.models.network import Network
     from polytag.schedule.range_test import Compute
     from polytag.sweep.reporting import JobRecord
+
+log = logging.getLogger(__name__)
 
 
 def build_trainer(
@@ -30,24 +36,83 @@ def build_trainer(
 
     loggers = [build(node) for node in config.logger.values() if node is not None]
     try:
-        with warnings.catch_warnings():  # said on every login node, also where nothing is to run on a cluster
-            warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
-            trainer: pl.Trainer = build(
-                config.trainer,
-                max_epochs=recipe.epochs,
-                callbacks=_build_callbacks(config, folder, recipe, network, job),
-                logger=loggers or False,
-                plugins=[AtomicCheckpointIO()],
-                default_root_dir=str(folder.path),
-                reload_dataloaders_every_n_epochs=1,
-                use_distributed_sampler=False,
-                num_sanity_val_steps=0,
-                enable_progress_bar=_shows_bar(config),
-                enable_model_summary=False,
-            )
+        trainer: pl.Trainer = build(
+            config.trainer,
+            max_epochs=recipe.epochs,
+            callbacks=_build_callbacks(config, folder, recipe, network, job),
+            logger=loggers or False,
+            plugins=[AtomicCheckpointIO(), *cluster_environment()],
+            sync_batchnorm=False,  # see prepare_batch_norm
+            default_root_dir=str(folder.path),
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_progress_bar=_shows_bar(config),
+            enable_model_summary=False,
+        )
     except MisconfigurationException as error:
         raise UserError(f"The settings under `trainer` do not work here: {error} Try trainer=cpu.") from error
     return trainer
+
+
+def prepare_batch_norm(config: DictConfig, recipe: Recipe, network: "Network") -> None:
+    """Synchronise batch normalisation over the processes where that is asked for; else say where they will differ.
+
+    Raises:
+        UserError: It is asked for without GPUs.
+    """
+    from polytag.inference.predictor import choose_device
+    from polytag.models.batch_norm import batch_norm_trains, synchronise
+
+    ranks = device_count(config.trainer) * int(config.trainer.num_nodes)
+    if config.trainer.get("sync_batchnorm"):
+        if choose_device("cpu" if config.trainer.accelerator == "cpu" else "auto").type != "cuda":
+            raise UserError("trainer.sync_batchnorm=true is for several GPUs: leave it out here.")
+        synchronise(network)
+    elif ranks > 1 and batch_norm_trains(network, recipe):
+        log.info(
+            f"Batch normalisation trains, and each of the {ranks} processes takes the statistics of its own batches: "
+            "the run differs from that of one process with larger batches. On GPUs: trainer.sync_batchnorm=true"
+        )
+
+
+def check_sharding(config: DictConfig, recipe: Recipe) -> None:
+    """Refuse what does not work on weights that are shared out among processes.
+
+    Raises:
+        UserError: What to leave out.
+    """
+    if "FullySharded" not in str(config.trainer.strategy):
+        return
+    for what, is_there in {
+        "callbacks=ema": config.callbacks.get("ema") is not None,
+        "compile=true": bool(config.compile),
+        "recipe.precompute=true": any(phase.precompute for phase in recipe.phases),
+        "trainer.sync_batchnorm=true": bool(config.trainer.get("sync_batchnorm")),
+    }.items():
+        if is_there:
+            raise UserError(f"{what} does not go with trainer=fsdp: leave it out, or take trainer=ddp.")
+
+
+def cluster_environment() -> list[Any]:
+    """Return how Lightning learns which process this is; nothing where it may find out itself.
+
+    Under `srun` that is Slurm, also in jobs called `interactive`, as `salloc` names its, which Lightning would take for
+    single processes; but Slurm's signals are left to callbacks.stopping. In a job without `srun` it is not.
+    """
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    if slurm_tasks() > 1:
+        per_node = os.environ["SLURM_STEP_TASKS_PER_NODE"].partition("(")[0]  # the same on each, see polytag.preflight
+        os.environ["SLURM_NTASKS_PER_NODE"] = per_node
+        os.environ["SLURM_NNODES"] = os.environ["SLURM_STEP_NUM_NODES"]
+        os.environ["SLURM_JOB_NAME"] = "train"
+        return [SLURMEnvironment(auto_requeue=False)]
+    # Where there is a Slurm, Lightning would take its jobs for such steps, and warn of each start without srun.
+    is_near = "SLURM_JOB_ID" in os.environ or shutil.which("srun") is not None
+    return [LightningEnvironment()] if is_near and not TorchElasticEnvironment.detect() else []
 
 
 def _build_callbacks(

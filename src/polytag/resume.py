@@ -31,6 +31,7 @@ FREE = (
     *("callbacks.checkpoint.every_minutes", "trainer.accelerator", "trainer.devices", "trainer.num_nodes"),
     *("trainer.strategy", "trainer.profiler", "trainer.log_every_n_steps"),
 )
+SCALES = ("linear", "sqrt")  # rules of lr_scale
 # Default groups of conf/train.yaml that are no part of a run's config.
 NOT_STORED = ("paths", "hydra", "sweep", "launcher", "experiment", "local", "debug")
 
@@ -165,8 +166,8 @@ def refuse_other_network(checkpoint: Path, classifier: "Classifier") -> None:
 def differences(old: DictConfig, new: DictConfig) -> list[str]:
     """Return `key: old -> new` of each value that differs, apart from those that a run may change.
 
-    A value that is asked for as `auto` is the one that was found when the run started. Of a node that is another
-    function or class now, such as another recipe, the names of both are enough.
+    A value that is asked for as `auto`, or by a rule, is the one that was found when the run started. Of a node that is
+    another function or class now, such as another recipe, the names of both are enough.
     """
     before, after = (_flat(plain_values(config)) for config in (old, new))
     keys = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
@@ -174,7 +175,9 @@ def differences(old: DictConfig, new: DictConfig) -> list[str]:
     lines = []
     for key in keys:
         node = key.removesuffix("._target_")
-        if after.get(key) == "auto" or _is_in(key, FREE) or _is_in(node, [name for name in replaced if name != node]):
+        if after.get(key) == "auto" or (key == "lr_scale" and after[key] in SCALES) or _is_in(key, FREE):
+            continue
+        if _is_in(node, [name for name in replaced if name != node]):
             continue
         if node in replaced:
             names = [str(config.get(f"{node}._target_")).rpartition(".")[2] for config in (before, after)]

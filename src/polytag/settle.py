@@ -6,6 +6,7 @@ take it from there instead of measuring anew, because theirs might come out diff
 
 import copy
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from polytag.errors import UserError
+from polytag.preflight import device_count
 from polytag.run_folder import RunFolder, write_atomically
 
 if TYPE_CHECKING:
@@ -37,6 +39,26 @@ AFTER_A_KILL = (
 SWEEP_FILE = "settled.yaml"
 
 
+def settle_lr_scale(config: DictConfig, folder: RunFolder) -> float:
+    """Return the factor on the recipe's rates, and write it into the config in place of a rule.
+
+    A rule goes by the number of processes at the first start: a run that goes on with more or less of them keeps it.
+
+    Raises:
+        UserError: Neither a number above 0 nor a rule.
+    """
+    rule, ranks = config.lr_scale, device_count(config.trainer) * int(config.trainer.num_nodes)
+    factors = {"linear": float(ranks), "sqrt": math.sqrt(ranks)}
+    if rule in factors and not config.dry_run and folder.config_file.exists():
+        config.lr_scale = folder.read_config().lr_scale
+    elif rule in factors:
+        config.lr_scale = factors[rule]
+        log.info(f"The recipe's rates are multiplied by {config.lr_scale:g}: lr_scale={rule}, processes: {ranks}.")
+    if not isinstance(config.lr_scale, int | float) or not config.lr_scale > 0:
+        raise UserError(f"lr_scale={rule} is neither a number above 0, nor linear, nor sqrt.")
+    return float(config.lr_scale)
+
+
 def settle(config: DictConfig, table: "LabelTable", folder: RunFolder) -> None:
     """Replace each `auto` of a config by a value: that of the run's first start or of its sweep, else a measured one.
 
@@ -46,7 +68,7 @@ def settle(config: DictConfig, table: "LabelTable", folder: RunFolder) -> None:
     asked = [key for key in CHOICES if OmegaConf.select(config, key) == "auto"]
     if not asked:
         return
-    if not config.dry_run and wait_for_first_rank(folder):
+    if not config.dry_run and folder.config_file.exists():
         stored = folder.read_config()
         values: dict[str, Any] = {key: OmegaConf.select(stored, key) for key in asked}
         for key, value in values.items():
@@ -59,16 +81,6 @@ def settle(config: DictConfig, table: "LabelTable", folder: RunFolder) -> None:
             else:
                 decided[key] = CHOICES[key](config, table, folder.path)
             OmegaConf.update(config, key, decided[key])
-
-
-def wait_for_first_rank(folder: RunFolder) -> bool:
-    """Whether a run's settled config is there. Processes other than the first wait for the first one to write it."""
-    from lightning_fabric.utilities.rank_zero import rank_zero_only
-
-    rank = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning sets it on the function
-    while not folder.config_file.exists() and rank:
-        time.sleep(1.0)
-    return folder.config_file.exists()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from polytag.commands import command
 from polytag.data.label_table import TEST, TRAIN, VAL
+from polytag.first_rank import first_rank_first, let_others_go_on, quiet_overrides
 from polytag.resume import take_config_from_run
 from polytag.sweep.resuming import take_sweep_from_ledger
 
@@ -45,24 +46,26 @@ KNOWN_WARNINGS = (
 )
 
 
-def stored_overrides(overrides: "Sequence[str]") -> list[str]:
-    """Return the overrides of the run or the sweep that the command goes on with."""
-    return take_config_from_run(overrides) or take_sweep_from_ledger(overrides)
+def more_overrides(overrides: "Sequence[str]") -> list[str]:
+    """Return what is added to a command line: what a run or a sweep goes on with, and silence but for one process."""
+    return [*take_config_from_run(overrides), *take_sweep_from_ledger(overrides), *quiet_overrides()]
 
 
-@command("train", before=stored_overrides)
+@command("train", before=more_overrides)
 def main(config: DictConfig) -> float:
     """Train one run, and return its best score for a sweep."""
     from polytag import build, check_config
+    from polytag.preflight import check_ranks
     from polytag.resume import refuse_changes
     from polytag.run_folder import RunFolder
     from polytag.sweep.running import job_of_sweep
 
+    check_ranks(config.trainer)
     check_config.check_sweep(config, "train")
     check_config.check_keys(config, "train")
     build.absolute_paths(config)
     folder = RunFolder(config.paths.output)
-    with job_of_sweep(config, folder) as job:
+    with first_rank_first(folder), job_of_sweep(config, folder) as job:
         if folder.is_finished:
             refuse_changes(folder, config)
             log.info(f"The run in {folder.path} is finished: see {folder.summary_file}.")
@@ -84,13 +87,13 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
 
     from polytag import build, check_config
     from polytag.allocator import keep_freed_memory
-    from polytag.build_trainer import build_trainer
+    from polytag.build_trainer import build_trainer, check_sharding, prepare_batch_norm
     from polytag.data.datamodule import DataModule
     from polytag.data.split import label_shift
     from polytag.data.statistics import describe
     from polytag.dry_run import dry_run
     from polytag.resume import checkpoint_to_resume, refuse_other_data, refuse_other_network
-    from polytag.settle import settle
+    from polytag.settle import settle, settle_lr_scale
     from polytag.tracking import console
     from polytag.tracking.loggers import recorded
     from polytag.tracking.recipe_plot import plot_recipe
@@ -110,7 +113,8 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
     if resume_from is not None:
         refuse_other_data(resume_from, table, config.allow_changes)
     settle(config, table, folder)
-    recipe = build.build_recipe(config)
+    recipe = build.build_recipe(config).scaled(settle_lr_scale(config, folder))
+    check_sharding(config, recipe)
     classifier = build.build_classifier(config, table, recipe)
     if resume_from is not None:
         refuse_other_network(resume_from, classifier)
@@ -129,6 +133,7 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
         build.build_feature_cache(config),
         build.data_options(config.data).sampling,
     )
+    prepare_batch_norm(config, recipe, classifier.network)
     trainer = build_trainer(config, folder, recipe, classifier.network, job)
     if config.dry_run:
         dry_run(recipe, classifier, datamodule, trainer, folder.path / "recipe.png")
@@ -136,10 +141,11 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
     if config.print_config:  # not before: an error should not stand below two hundred lines
         console.print_config(config)
     console.print_recipe(recipe, classifier.network, config.data.batch_size)
-    folder.write_config(config, again=config.allow_changes)
     if trainer.is_global_zero:
+        folder.write_config(config, again=config.allow_changes)
         plot_recipe(recipe, folder.plots / "recipe.png")
     datamodule.fill_cache(recipe)
+    let_others_go_on(folder)
     with recorded(trainer.loggers, config):
         if config.train:
             fit(trainer, classifier, datamodule, resume_from)
@@ -156,14 +162,12 @@ def fit(
     """Run the recipe, from a checkpoint where there is one.
 
     Raises:
-        SystemExit: Something ended it, with an exit code as a shell has them: 130 for Ctrl-C, 143 for SIGTERM, 124 for
-            the limit of time.
+        SystemExit: Something ended it, with an exit code as a shell has them: 130 for Ctrl-C, 143 for SIGTERM, 138 for
+            SIGUSR1, 124 for the limit of time.
     """
     import warnings
 
-    from pytorch_lightning.utilities.exceptions import SIGTERMException
-
-    from polytag.callbacks.stopping import Stopping
+    from torch.multiprocessing.spawn import ProcessExitedException
 
     with warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
@@ -172,13 +176,29 @@ def fit(
             log.info(f"Going on from {resume_from}.")
         try:
             trainer.fit(classifier, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
-        except (KeyboardInterrupt, SystemExit) as stop:  # Lightning turns Ctrl-C and SIGTERM into SystemExit
-            log.info(f"Stopped in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}. {how_to_go_on(trainer)}")
-            callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it outside of its class
-            if any(isinstance(callback, Stopping) and callback.is_time_up for callback in callbacks):
-                sys.exit(124)
-            # Lightning's own code for SIGTERM would be 0, which says that the run is done.
-            sys.exit(128 + (signal.SIGTERM if isinstance(stop, SIGTERMException) else signal.SIGINT))
+        except (SystemExit, ProcessExitedException) as stop:
+            if (code := stop_code(stop)) is None:
+                raise
+            if trainer.is_global_zero:
+                place = f" in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"  # forks know, we do not
+                log.info(f"Stopped{place * isinstance(stop, SystemExit)}. {how_to_go_on(trainer)}")
+            sys.exit(code)
+
+
+def stop_code(stop: BaseException) -> int | None:
+    """Return the exit code of a training that was stopped, also of one in forked processes; None of one that failed."""
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    from polytag.callbacks.stopping import TIME_IS_UP, Stopped
+
+    if isinstance(stop, SIGTERMException):  # Lightning's: before the first batch, or without callbacks.stopping
+        return 128 + signal.SIGTERM
+    if isinstance(stop, Stopped):
+        return int(stop.code or 0)
+    if isinstance(stop, SystemExit):  # 1 is what Lightning makes of Ctrl-C in those cases; others are not ours
+        return 128 + signal.SIGINT if stop.code == 1 else None
+    code = getattr(stop, "exit_code", 0)
+    return code if code >= TIME_IS_UP else None
 
 
 def how_to_go_on(trainer: "pl.Trainer") -> str:

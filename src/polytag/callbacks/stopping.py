@@ -1,4 +1,4 @@
-"""Stopping a training so that it can go on: Ctrl-C, and a limit of time."""
+"""Stopping a training so that it can go on: Ctrl-C, the signals of a cluster, and a limit of time."""
 
 import os
 import signal
@@ -8,15 +8,28 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from polytag.callbacks.checkpoint import RunCheckpoint, can_go_on_from
 
 HINT = b"\nStopping after this batch, or after the validation; Ctrl-C again stops at once.\n"
+TIME_IS_UP = 124  # the exit code of timeout(1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# With several processes they must agree, which makes them wait for one another: after each fourth batch.
+EVERY = 4
+
+
+class Stopped(SystemExit):
+    """The training was stopped and can go on. The code is a shell's: 128 and the signal's number, or 124 for time."""
 
 
 class Stopping(Checkpoint):
-    """End the training after a batch, with a checkpoint, on the first Ctrl-C or when the time is up.
+    """End the training after a batch, with a checkpoint, on a signal or when the time is up.
+
+    It owns Ctrl-C, SIGTERM and SIGUSR1 as long as the training lasts: Lightning's own handler of SIGTERM starts a
+    collective wherever the process just is, so that ranks which are elsewhere wait for ever. In a job of submitit,
+    which owns SIGUSR2, that is taken over too, and handed back when the checkpoint is written.
 
     The base class is Lightning's mark for callbacks to call after the others; this one must be the last.
 
@@ -27,58 +40,63 @@ class Stopping(Checkpoint):
 
     def __init__(self, max_minutes: float | None = None) -> None:
         self.max_minutes = max_minutes
-        self.is_time_up = False
-        self._is_interrupted = False
+        self._code = 0
         self._start = 0.0
-        self._handler: Any = None
+        self._handlers: dict[int, Any] = {}  # as they were before
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock and listen. Several processes cannot agree on a Ctrl-C: there it stops them at once."""
+        """Start the clock and listen."""
         self._start = time.monotonic()
-        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        taken = (signal.SIGUSR2,) if callable(signal.getsignal(signal.SIGUSR2)) else ()
+        self._handlers = {number: signal.signal(number, self._note) for number in (*SIGNALS, *taken)}
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._is_interrupted = True
-        os.write(2, HINT)  # print() may be what was interrupted
-        self._listen_no_more()
-
-    def _listen_no_more(self) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._code = 128 + number
+        if number == signal.SIGINT:
+            os.write(2, HINT)  # print() may be what was interrupted
+            signal.signal(number, self._handlers.pop(number))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and stop where a checkpoint can be continued exactly."""
-        if can_go_on_from(trainer, batch_idx) and self._must_stop(trainer, batch_idx):
-            self._save_and_stop(trainer)
+        if can_go_on_from(trainer, batch_idx) and (trainer.world_size == 1 or batch_idx % EVERY == 0):
+            self._stop_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop between epochs; after the last one there is nothing left to stop."""
-        if trainer.current_epoch + 1 < int(trainer.max_epochs or 0) and self._must_stop(trainer, 0):
-            self._save_and_stop(trainer)
+        if trainer.current_epoch + 1 < int(trainer.max_epochs or 0):
+            self._stop_if_asked(trainer)
 
-    def _save_and_stop(self, trainer: pl.Trainer) -> None:
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
+        if self.max_minutes is not None and time.monotonic() - self._start >= 60 * self.max_minutes:
+            self._code = self._code or TIME_IS_UP
+        if trainer.world_size > 1:
+            codes = torch.tensor(self._code, device=trainer.strategy.root_device)
+            self._code = int(trainer.strategy.reduce(codes, reduce_op="max"))
+        if not self._code:
+            return
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it outside of its class
             if isinstance(callback, RunCheckpoint):
                 callback.save(trainer)
-        raise KeyboardInterrupt
+        if self._code == 128 + signal.SIGUSR2:
+            self._hand_over()
+        # Another code than 0 from one process makes launchers end the others: only the first has it, when it is done.
+        raise Stopped(self._code if trainer.is_global_zero else 0)
 
-    def _must_stop(self, trainer: pl.Trainer, batch_idx: int) -> bool:
-        if self.max_minutes is not None and time.monotonic() - self._start >= 60 * self.max_minutes:
-            self.is_time_up = True
-        if trainer.world_size > 1 and self.max_minutes is not None and batch_idx % 20 == 0:
-            self.is_time_up = trainer.strategy.reduce_boolean_decision(self.is_time_up, all=False)
-        elif trainer.world_size > 1:
-            return False
-        return self.is_time_up or self._is_interrupted
+    def _hand_over(self) -> None:
+        """Let submitit re-queue its job, which the first rank does; the cluster then ends them all."""
+        self._handlers[signal.SIGUSR2](signal.SIGUSR2, None)
+        time.sleep(60)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave Ctrl-C to others."""
-        self._listen_no_more()
+        """Leave the signals to others."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Leave Ctrl-C to others."""
-        self._listen_no_more()
+        """Leave the signals to others."""
+        self.on_train_end(trainer, pl_module)

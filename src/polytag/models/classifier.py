@@ -17,6 +17,7 @@ from polytag.metrics.evaluation import Evaluation
 from polytag.metrics.scores import Score, score_all
 from polytag.models.activations import activation_of
 from polytag.models.average import WeightAverage
+from polytag.models.layer_groups import parameter_groups
 from polytag.models.network import Network
 from polytag.policy import Policy
 
@@ -184,6 +185,15 @@ class Classifier(pl.LightningModule):
         for name, value in scores.items():
             full = f"{stage}/{name}"
             self.log(full, value, prog_bar=full in (self.monitor, "val/loss"))
+
+    def configure_model(self) -> None:
+        """Share the weights out among the processes, with trainer=fsdp; the optimizer then has the shares."""
+        if self.device_mesh is None:
+            return
+        from polytag.sharding import shard
+
+        shard(self.network, self.device_mesh["data_parallel"])
+        self._parameter_groups = parameter_groups(self.network)
 
     def configure_optimizers(self) -> Optimizer:
         """Build the one optimizer, with all layer groups from step 0."""

@@ -64,9 +64,13 @@ class Network(nn.Module):
         for name in ("mean", "std"):
             values = torch.tensor(backbone.pretrained_cfg[name]) * 255
             self.register_buffer(name, values.view(1, 3, 1, 1))
-        self._backbone_parameters = tuple(backbone.parameters())  # walking through the modules takes a millisecond
+        self.renew_parameters()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)
+
+    def renew_parameters(self) -> None:
+        """Note which parameters the backbone has: walking through the modules at each step takes a millisecond."""
+        self._backbone_parameters = tuple(self.backbone.parameters())
 
     def train(self, mode: bool = True) -> Self:
         """Choose between training and evaluation; see `batch_norm`."""

@@ -192,6 +192,10 @@ class Recipe:
         phases = (replace(p, precompute=True, views=views) if p.trains_head_only else p for p in self.phases)
         return Recipe(tuple(phases))
 
+    def scaled(self, factor: float) -> "Recipe":
+        """Return the recipe with all rates multiplied."""
+        return self if factor == 1 else Recipe(tuple(replace(p, lr=p.lr * factor) for p in self.phases))
+
     def shortened(self, max_epochs_per_phase: int | None) -> "Recipe":
         """Return the recipe with each phase cut to a number of epochs; its curve then spans the shorter phase.
 

@@ -3,6 +3,7 @@
 import logging
 import netrc
 import os
+import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning import loggers
 
 from polytag.errors import UserError
+from polytag.run_folder import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +45,25 @@ class FallbackWandbLogger(loggers.WandbLogger):
         if wandb.run is not None:  # Lightning would go on with it: a job that ended without closing its run
             wandb.finish(exit_code=1)
         mode, reason = choose_mode(self.wanted_mode)
+        if mode != "disabled":
+            self._wandb_init["id"] = self._own_id()
         if mode == "online":
             try:
                 self._wandb_init["mode"] = "online"
                 _ = super().experiment
             except (wandb.Error, OSError, ValueError) as error:
                 mode, reason = "offline", f"starting online failed ({first_line(error)})"
+                self._wandb_init["id"] = secrets.token_hex(4)  # W&B takes the other one for in use
         if mode != "online":
             self._wandb_init["mode"] = mode
         log.info(f"W&B is {mode}: {reason}.{_how_to_sync(self.save_dir) if mode == 'offline' else ''}")
+
+    def _own_id(self) -> str:
+        """Return W&B's id of this run, which stays in the run folder: a run that goes on is the same one there."""
+        file = Path(str(self.save_dir)) / "wandb" / "run_id"
+        if not file.exists():
+            write_atomically(file, secrets.token_hex(4))
+        return file.read_text(encoding="utf-8")
 
 
 def wandb_logger(
