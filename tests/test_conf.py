@@ -17,12 +17,29 @@ from polytag.data.transforms import Dihedral
 from polytag.errors import UserError
 from polytag.run_folder import RunFolder
 from polytag.schedule.curves import Constant, OneCycle
+from polytag.sweep.check import JobCheck
+from polytag.sweep.options import SweepOptions
+from polytag.sweep.override_text import parse_override
+from polytag.sweep.plan import probes
+from polytag.sweep.space import grid
+from polytag.sweep.space_syntax import read_space
 
 GROUPS = (
     *("data", "transforms", "model", "criterion", "policy", "optimizer", "recipe"),
     *("callbacks", "trainer", "logger", "debug", "tta", "sweep"),
 )
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
+# How many jobs each sweep has; of a search, those that are looked at before it starts.
+JOBS = {
+    "activation_loss": 9,
+    "backbones": 6,
+    "folds": 5,
+    "losses": 15,
+    "lr_wd": 3,
+    "recipe": 10,
+    "seeds": 5,
+}
+SMALL = ("data.train_scenes=60", "data.val_scenes=20", "data.scene_size=64")  # of the built-in digits
 SWEEPS = sorted(file.stem for file in (conf_dir() / "sweep").glob("*.yaml"))
 OPTIONS = [
     (group, file.stem)
@@ -36,7 +53,7 @@ RECIPES = sorted(file.stem for file in (conf_dir() / "recipe").glob("*.yaml"))
 
 def composed(*overrides, command="train", tmp="somewhere"):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose(command, [*overrides, f"paths.output={tmp}", "data.root=nowhere"], return_hydra_config=False)
+        return compose(command, ["data.root=nowhere", *overrides, f"paths.output={tmp}"], return_hydra_config=False)
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
@@ -61,15 +78,68 @@ def test_experiments_are_short(experiment):
     assert len((conf_dir() / "experiment" / f"{experiment}.yaml").read_text().splitlines()) < 30
 
 
-@pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_sweep_has_a_name_callbacks_that_build_and_values_that_train_takes(sweep):
+def sweep_of(*overrides):
+    """Return the options of a sweep, and what all its jobs and each of them are told; of a search, its extremes."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", [f"sweep={sweep}", "data.root=nowhere"], return_hydra_config=True)
-    assert config.sweep.name.startswith(f"{sweep}_20")
-    params = config.sweep.params
-    for number in range(max(len(values.split(",")) for values in params.values())):
-        values = [f"{key}={(listed := text.split(','))[number % len(listed)]}" for key, text in params.items()]
-        check_config.check_keys(composed(f"sweep={sweep}", *values), "train")
+        single = [text for text in overrides if not parse_override(text).is_sweep_override()]
+        options = SweepOptions.of(compose("train", single))
+    common, space = read_space(overrides, options.params, options.conditions, options.jobs)
+    jobs = list(probes(space)) if options.is_search else [point.overrides for point in grid(space)]
+    return options, [(*common, *job) for job in jobs]
+
+
+@pytest.fixture(scope="module")
+def check():
+    """Return what checks jobs, one for all tests: what they share is made once."""
+    return JobCheck()
+
+
+@pytest.mark.parametrize(("sweep", "count"), JOBS.items())
+def test_every_job_of_every_sweep_composes_and_could_start(sweep, count, check, tmp_path_factory):
+    options, jobs = sweep_of(f"sweep={sweep}")
+    assert options.name.startswith(f"{sweep}_20")
+    assert len(jobs) == len(set(jobs)) == count
+    refusals = []
+    for job in jobs:
+        config = composed(
+            *job, f"paths.data={tmp_path_factory.getbasetemp()}", "data.root=${paths.data}/digits", *SMALL
+        )
+        try:
+            check.check(config)
+        except UserError as refused:
+            refusals.append(str(refused))
+    assert [text for text in refusals if not (options.refusals and text.startswith(options.refusals))] == []
+
+
+def test_the_sweeps_are_those_whose_jobs_are_counted():
+    assert list(JOBS) == SWEEPS
+
+
+def test_each_loss_has_its_own_settings_alone():
+    _, jobs = sweep_of("sweep=losses")
+    assert [job[1:] for job in jobs if job[1] == "criterion=focal"] == [
+        ("criterion=focal", f"criterion.gamma={gamma}") for gamma in ("1.0", "2.0", "3.0")
+    ]
+    assert [job for job in jobs if "criterion=asl" in job and any("gamma=" in text for text in job)] == []
+
+
+def test_recipes_take_the_image_sizes_of_the_data():
+    _, jobs = sweep_of("sweep=recipe", "data=planet")
+    told = [job[2:] for job in jobs]
+    assert ("recipe=one_stage", "recipe.image_size=64") in told
+    assert ("recipe=one_stage", "recipe.image_size=128") in told
+    assert ("recipe=freeze_unfreeze", "recipe.image_sizes=[64,128]") in told
+
+
+def test_values_on_the_command_line_replace_those_of_a_sweep():
+    assert [job[-1] for job in sweep_of("sweep=folds", "data.num_folds=3")[1]] == [f"data.fold={i}" for i in range(3)]
+    assert [job[-1] for job in sweep_of("sweep=seeds", "seed=7,8")[1]] == ["seed=7", "seed=8"]
+    assert [job[-2:] for job in sweep_of("sweep=losses", "criterion=two_way,soft_f_beta")[1]] == [
+        ("criterion=two_way", "criterion.temperature_positive=1.0"),
+        ("criterion=two_way", "criterion.temperature_positive=4.0"),
+        ("criterion=soft_f_beta", "criterion.beta=1.0"),
+        ("criterion=soft_f_beta", "criterion.beta=2.0"),
+    ]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -4,15 +4,20 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from polytag import build
 from polytag.run_folder import csv_text, write_atomically
 from polytag.sweep.best import write_best
 from polytag.sweep.composing import Composer
 from polytag.sweep.job import Job
+from polytag.sweep.ledger import Ledger
 from polytag.sweep.options import Objective, SweepOptions
+from polytag.sweep.plots import write_plots
 from polytag.sweep.progress import best_job, own_overrides
+from polytag.sweep.space_syntax import read_space
 
-TABLE_FILE, BEST_FILE = "sweep.csv", "best.yaml"
+TABLE_FILE, BEST_FILE, PLOTS = "sweep.csv", "best.yaml", "plots"
 COLUMNS = ("job", "state", "score", "seconds", "overrides")
 
 
@@ -35,8 +40,19 @@ def write_products(
     best = best_job(jobs, options.objectives[0])
     if best is not None:
         write_best(folder / BEST_FILE, best, composer, folder)
+        _draw(folder, jobs, options, composer)
     for node in options.after:
         build.build(node, folder=folder)
+
+
+def _draw(folder: Path, jobs: Sequence[Job], options: SweepOptions, composer: Composer) -> None:
+    settings = Ledger.open(options.ledger_file(folder)).settings
+    loader = composer.context.config_loader
+    varied = (options.params, options.conditions, options.jobs)
+    _, space = read_space(settings.arguments, *varied, config_loader=loader)
+    left_out = write_plots(folder / PLOTS, jobs, options.objectives, space, settings)
+    if left_out is not None:
+        Console().print(left_out, highlight=False, soft_wrap=True)
 
 
 def _cell(value: float | None, digits: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """A search space from what users write: Hydra's own syntax on the command line, or in `sweep` of a config."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from random import Random
 from typing import Any
@@ -42,7 +42,7 @@ def read_space(
     pinned = {name: override_text(override.value()) for name, override in fixed.items() if name in varied_in_file}
     for index, condition in enumerate(conditions):
         where = f"sweep.conditions[{index}]"
-        when = _read_when(condition, where, dimensions, pinned)
+        when = _read_when(condition, where, dimensions, pinned, varied_in_file & said)
         asked = _read_params(condition.get("params", {}), f"{where}.params", config_loader)
         if when is not None:
             dimensions += [_dimension(override, when) for override in asked if _name(override) not in said]
@@ -61,9 +61,13 @@ def _read_params(params: Mapping[str, Any], where: str, config_loader: ConfigLoa
 
 
 def _read_when(
-    condition: Mapping[str, Any], where: str, before: Sequence[Dimension], pinned: Mapping[str, str]
+    condition: Mapping[str, Any],
+    where: str,
+    before: Sequence[Dimension],
+    pinned: Mapping[str, str],
+    replaced: Collection[str],
 ) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
-    """Return what a condition is on; None where the command line has set a key such that it never holds."""
+    """Return what a condition is on; None where the command line leaves no key such that it holds."""
     if unknown := sorted(set(condition) - {"when", "params"}):
         raise UserError(f"{where}.{unknown[0]} is not known: a condition has `when` and `params`.")
     if not condition.get("when"):
@@ -71,7 +75,18 @@ def _read_when(
     texts = {key: _texts_of(value) for key, value in condition["when"].items()}
     if any(pinned[key] not in texts[key] for key in pinned if key in texts):
         return None
+    for key, values in _listed(before).items():
+        if key in texts and key in replaced:  # a file may name values that the command line has taken away
+            texts[key] = tuple(text for text in texts[key] if text in values)
+    if not all(texts.values()):
+        return None
     return tuple((key, _accepted(key, texts[key], where, before)) for key in texts if key not in pinned)
+
+
+def _listed(dimensions: Sequence[Dimension]) -> dict[str, list[str]]:
+    """Return the texts of each key that has listed values."""
+    listed = [(one.key, one.values) for one in dimensions if not isinstance(one.values, Interval)]
+    return {key: [values.text(param) for param in values.params()] for key, values in listed}
 
 
 def _texts_of(value: Any) -> tuple[str, ...]:
