@@ -108,6 +108,20 @@ class LoadedRun:
         stored = read_predictions(self.folder.predictions(split))
         return {"image": stored.names.tolist(), "probabilities": stored.probabilities, "targets": stored.targets}
 
+    def export(self, file: str | Path, overwrite: bool = False) -> None:
+        """Write the run as one `torch.export` program, from prepared images to labels; see docs/evaluation.md.
+
+        Args:
+            file: Where to; torch's own suffix is `.pt2`.
+            overwrite: Whether a file that is there may be replaced.
+
+        Raises:
+            UserError: The file is there, or the policy is none of Polytag's.
+        """
+        from polytag.inference.export import export_run
+
+        export_run(self, file, overwrite)
+
 
 def load_run(path: str | Path, checkpoint: str = "best", policy: Policy | None = None) -> LoadedRun:
     """Read a run back.

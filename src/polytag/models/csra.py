@@ -80,7 +80,8 @@ class CSRAHead(nn.Module):
         """Return the scores ``(B, heads, L, places)``."""
         weights = F.normalize(self.scores.weight, dim=1) if self.normalise else self.scores.weight
         scores = F.conv2d(features, weights)
-        return scores.reshape(len(scores), len(self.temperatures), -1, scores.shape[2:].numel())
+        # Not len(scores): torch.export would take it as a fixed number.
+        return scores.reshape(scores.shape[0], len(self.temperatures), -1, scores.shape[2:].numel())
 
     def _weights(self, scores: Tensor) -> Tensor:
         """Return the share of each place, in the shape of the scores."""
