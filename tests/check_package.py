@@ -25,7 +25,7 @@ def build_wheel(out: Path) -> Path:
 def wanted_files() -> set[str]:
     """Every file of the sources and the configs that git does not ignore, by its name in the wheel."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "src/polytag", "conf"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "src", "conf"],
         cwd=REPOSITORY,
         check=True,
         capture_output=True,
@@ -38,11 +38,12 @@ def wanted_files() -> set[str]:
 def check_content(wheel: Path) -> list[str]:
     """Return what the wheel lacks, and what it should not hold."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    program = {name for name in names if name.startswith("polytag/")}
+    program = {name for name in names if name.startswith(("polytag/", "hydra_plugins/"))}
     wanted = wanted_files() | {
         "polytag/py.typed",
         "polytag/conf/train.yaml",
         "polytag/train.py",
+        "hydra_plugins/polytag_plugins.py",
         "polytag/tracking/report.html.jinja",
     }
     problems = [f"{name} is missing" for name in sorted(wanted - names)]

@@ -72,3 +72,21 @@ class ProcessesLauncher(Launcher):  # type: ignore[misc]  # Hydra ships no types
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs, and return when all have ended. Several threads may call this at once."""
         return self.processes.run(job_overrides, initial_job_idx)
+
+
+try:
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
+except ImportError:  # without the extra `slurm`
+    pass
+else:
+
+    class SlurmLauncher(BaseSubmititLauncher):  # type: ignore[misc]  # Hydra ships no types
+        """Submitit's launcher for Slurm, in which a job that dies takes no other with it. See `polytag.sweep.slurm`."""
+
+        _EXECUTOR = "slurm"
+
+        def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+            """Submit jobs as one array, and return when all have ended. Several threads may call this at once."""
+            from polytag.sweep.slurm import launch
+
+            return launch(self, job_overrides, initial_job_idx)

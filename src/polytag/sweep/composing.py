@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from polytag.sweep.identity import is_ignored
 from polytag.sweep.override_text import override_text
 
+HERE = ("BasicLauncher", "ProcessesLauncher")  # launchers whose jobs run on this machine
 ONE_AT_A_TIME = threading.Lock()  # Hydra's own config is one for all threads
 
 

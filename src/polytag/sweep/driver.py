@@ -30,7 +30,8 @@ class Driver:
         start: Runs them.
         suggest: Adds a job to the ledger and returns it; None where there are enough.
         show: Called when something may have changed.
-        slots: How many jobs run at once; 0: all that are there are handed to the launcher together.
+        slots: How many jobs are handed out one by one at the same time; 0: all that are there together; None: one
+            after another in this thread, which alone may listen to signals.
         retries: How often a job is started again whose process died.
         stops_on_error: Whether a job that ends in an error is the last one.
     """
@@ -41,7 +42,7 @@ class Driver:
         start: Start,
         suggest: Callable[[], Job | None],
         show: Callable[[], None],
-        slots: int,
+        slots: int | None,
         retries: int,
         stops_on_error: bool,
     ) -> None:
@@ -49,16 +50,16 @@ class Driver:
         self.slots, self.retries, self.stops_on_error = slots, retries, stops_on_error
         self._lock = threading.Lock()
         self._mine: set[int] = set()  # handed out and not back yet
-        self._left: set[int] = set()  # stopped on purpose: for the next command
         self._stops = False
 
     def run(self) -> None:
         """Return when nothing is left to do here."""
-        if self.slots <= 1:  # in this thread, which alone may listen to signals
+        if self.slots is None:
             self._work()
             return
-        with ThreadPoolExecutor(self.slots) as pool:
-            working = [pool.submit(self._work) for _ in range(self.slots)]
+        workers = max(1, self.slots)
+        with ThreadPoolExecutor(workers) as pool:
+            working = [pool.submit(self._work) for _ in range(workers)]
             try:
                 while wait(working, timeout=PATIENCE).not_done:
                     self.show()
@@ -99,7 +100,7 @@ class Driver:
         return []
 
     def _is_startable(self, job: Job) -> bool:
-        if job.number in self._mine or job.number in self._left:
+        if job.number in self._mine:
             return False
         if job.state == PENDING:
             return True
@@ -117,10 +118,9 @@ class Driver:
             self.ledger.fail(job.number, problem)  # it never came to take the job
         elif job.state == RUNNING and job.attempts > self.retries and not self.ledger.is_alive(job):
             self.ledger.fail(job.number, f"Its process died, {_times(job.attempts)}: {problem or 'no word of it'}.")
+        # A pending one was stopped in good order, to make room for a cluster's higher jobs: it is handed out again.
         with self._lock:
             self._mine.discard(job.number)
-            if job.state == PENDING:
-                self._left.add(job.number)
         if self.stops_on_error and self.ledger.job(job.number).state == FAILED:
             self._stops = True
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from polytag.errors import UserError
 from polytag.sweep.capture import console_of_sweep
-from polytag.sweep.composing import Composer
+from polytag.sweep.composing import HERE, Composer, launcher_name
 from polytag.sweep.driver import Driver
 from polytag.sweep.identity import is_ignored, job_key
 from polytag.sweep.job import FAILED, PENDING, Job
@@ -50,7 +50,8 @@ def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContex
     common, space = read_space(
         arguments, options.params, options.conditions, options.jobs, config_loader=context.config_loader
     )
-    file, kept = options.ledger_file(folder), tuple(text for text in common if not is_ignored(text))
+    is_local = launcher_name(config) in HERE
+    file, kept = options.ledger_file(folder, is_local), tuple(text for text in common if not is_ignored(text))
     settings = settings_of(options, kept, [*arguments, *_of_hydra(config)], space)
     before = Ledger.open(file) if file.exists() else None
     if before is not None:
@@ -125,7 +126,7 @@ def drive(ledger: Ledger, space: Space, options: SweepOptions, composer: Compose
     settings, folder = ledger.settings, ledger.file.parent
     total = settings.trials or len(ledger.jobs())
     console = console_of_sweep()
-    slots = 1 if composer.runs_here else getattr(launcher, "jobs", 0)
+    slots = slots_of(launcher, composer, settings)
 
     def show() -> None:
         jobs = ledger.jobs()
@@ -141,6 +142,20 @@ def drive(ledger: Ledger, space: Space, options: SweepOptions, composer: Compose
         finally:
             show()
     return ledger.jobs()
+
+
+def slots_of(launcher: Launcher, composer: Composer, settings: Settings) -> int | None:
+    """Return how many jobs are handed to a launcher at a time, as `Driver` has it.
+
+    A search does not know its jobs before others are done. Of a launcher that nobody knows it has one job at a time.
+    """
+    if composer.runs_here:
+        return None
+    if hasattr(launcher, "jobs"):
+        return int(launcher.jobs)
+    if settings.trials is None:
+        return 0
+    return int(composer.config.hydra.launcher.get("array_parallelism", 1))
 
 
 def add_suggestion(ledger: Ledger, space: Space) -> Job | None:

@@ -85,14 +85,19 @@ class SweepOptions:
         """The sampler that `auto` stands for in a search."""
         return "tpe" if self.sampler in (AUTO, GRID) else self.sampler
 
-    def ledger_file(self, folder: Path) -> Path:
-        """Return where the ledger is: one that is there stays, of whatever kind."""
+    def ledger_file(self, folder: Path, is_local: bool = True) -> Path:
+        """Return where the ledger is: one that is there stays, of whatever kind.
+
+        Args:
+            folder: Of the sweep.
+            is_local: Whether all jobs run on this machine.
+        """
         for name in STORAGES.values():
             if (folder / name).exists():
                 return folder / name
         kind = self.storage
         if kind == AUTO:
-            kind = "journal" if is_shared(folder) else "sqlite"
+            kind = "sqlite" if is_local and not is_shared(folder) else "journal"
         return folder / STORAGES[kind]
 
     def _check(self) -> None:

@@ -13,7 +13,7 @@ from polytag.composition import CompositionError, describe_mistake
 from polytag.errors import UserError
 from polytag.run_folder import plain_values
 from polytag.sweep.check import JobCheck, quiet
-from polytag.sweep.composing import Composer, launcher_name
+from polytag.sweep.composing import HERE, Composer, launcher_name
 from polytag.sweep.identity import job_key
 from polytag.sweep.job import DONE, PRUNED, Job
 from polytag.sweep.options import SweepOptions
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from polytag.schedule.recipe import Recipe
 
 MEASURED = 6  # kinds of jobs whose time is measured; the others are taken to need as long
-HERE = ("BasicLauncher", "ProcessesLauncher")
 
 
 def check_plan(
