@@ -85,5 +85,10 @@ def test_without_sacct_nothing_is_submitted(tmp_path, monkeypatch):
 
 def test_a_sweep_is_not_started_once_a_process(call, tmp_path):
     done = call("train", "-m", "seed=1,2", "trainer=ddp", "trainer.devices=2", f"paths.logs={tmp_path}")
-    assert done.code != 0
-    assert "each of them would start the sweep anew" in done.err
+    assert done.code == 2
+    assert "starts its other ranks by calling `train -m` again" in done.err
+    own = call(
+        "train", "-m", "seed=1,2", "trainer=ddp", "trainer.devices=2", "hydra/sweeper=basic", f"paths.logs={tmp_path}"
+    )
+    assert own.code != 0
+    assert "each of them would start the sweep anew" in own.err

@@ -40,10 +40,11 @@ def assert_near(one, other):
     "network",
     [
         ("model.backbone=test_vit", "recipe.image_sizes=[160]"),
-        pytest.param(("model.backbone=test_convnext", "recipe.image_sizes=[32]"), marks=pytest.mark.slow),
+        ("model.backbone=test_convnext", "recipe.image_sizes=[32]"),
     ],
     ids=["vit", "convnext"],
 )
+@pytest.mark.slow
 def test_shares_train_as_one_process_first_frozen_then_all(call, csv_data, tmp_path, network):
     by_itself = (*network, "data.batch_size=6", f"data.root={csv_data}", f"hydra.run.dir={tmp_path / 'alone'}")
     alone = call("train", *SETTINGS, *by_itself)

@@ -1,6 +1,7 @@
 """The shell around each command: where the configs are, and how a mistake of the user's is reported."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -65,6 +66,9 @@ def command(
                     sys.argv += before(overrides) or []
                 raise_errors(always=True)
                 hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
+            except KeyboardInterrupt:  # where nothing could be saved yet
+                print("Stopped.", file=sys.stderr)
+                sys.exit(128 + signal.SIGINT)
             except UserError as error:
                 _exit_with(str(error))
             except CompositionError as error:

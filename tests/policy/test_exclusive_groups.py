@@ -110,5 +110,5 @@ def test_what_is_written_to_disk():
     ],
 )
 def test_mistakes_are_named(groups, message):
-    with pytest.raises(UserError, match=rf"^data\.exclusive_groups .*{message}"):
+    with pytest.raises(UserError, match=rf"^data\.exclusive_groups.*{message}"):
         exclusive_groups(groups, FixedPolicy(), CLASSES)

@@ -106,7 +106,7 @@ def test_the_sweep_ends_well_with_its_table_though_pairs_are_refused(call, csv_d
     assert done.code == 0, done.err
     folder = tmp_path / "logs/sweep/pairs"
     names = ["0_sigmoid_bce", "1_sigmoid_sparse_ce", "2_softmax_bce", "3_softmax_sparse_ce"]
-    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == names
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [*names, "plots"]
     rows = table_of(folder)
     assert [row["job"] for row in rows] == [*names, "", ""]
     assert [row["outcome"] == "refused" for row in rows] == [False, True, False, True, False, False]

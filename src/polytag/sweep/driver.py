@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
@@ -50,6 +51,7 @@ class Driver:
         self.slots, self.retries, self.stops_on_error = slots, retries, stops_on_error
         self._lock = threading.Lock()
         self._mine: set[int] = set()  # handed out and not back yet
+        self._lost: Counter[int] = Counter()  # processes that ended before they came to take their job
         self._stops = False
 
     def run(self) -> None:
@@ -115,7 +117,9 @@ class Driver:
         """Look at how a job has ended that was handed out."""
         job = self.ledger.job(before.number)
         if job.state == PENDING and problem is not None and job.started == before.started:
-            self.ledger.fail(job.number, problem)  # it never came to take the job
+            self._lost[job.number] += 1
+            if self._lost[job.number] > self.retries:
+                self.ledger.fail(job.number, problem)
         elif job.state == RUNNING and job.attempts > self.retries and not self.ledger.is_alive(job):
             self.ledger.fail(job.number, f"Its process died, {_times(job.attempts)}: {problem or 'no word of it'}.")
         # A pending one was stopped in good order, to make room for a cluster's higher jobs: it is handed out again.

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from polytag.errors import UserError
@@ -46,6 +47,7 @@ def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContex
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    logging.getLogger(BasicLauncher.__module__).setLevel(logging.WARNING)  # its lines would stand between ours
     options, folder = SweepOptions.of(config), Path(config.hydra.sweep.dir).absolute()
     common, space = read_space(
         arguments, options.params, options.conditions, options.jobs, config_loader=context.config_loader
@@ -65,6 +67,7 @@ def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContex
         return
     ledger = Ledger.create(file, settings)
     ledger.update(settings)
+    OmegaConf.save(config, folder / "multirun.yaml")  # as Hydra's own sweeper does
     for overrides, drawn in zip(listed, params, strict=True):
         ledger.add(overrides, drawn, key=job_key(overrides))
     for job in ledger.jobs():

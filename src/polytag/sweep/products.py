@@ -51,7 +51,7 @@ def _draw(folder: Path, jobs: Sequence[Job], options: SweepOptions, composer: Co
     varied = (options.params, options.conditions, options.jobs)
     _, space = read_space(settings.arguments, *varied, config_loader=loader)
     left_out = write_plots(folder / PLOTS, jobs, options.objectives, space, settings)
-    if left_out is not None:
+    if left_out is not None and settings.trials is not None:
         Console().print(left_out, highlight=False, soft_wrap=True)
 
 

@@ -31,7 +31,7 @@ class Progress:
 
     def __init__(self, console: Console, objective: Objective, total: int) -> None:
         self.console, self.objective, self.total = console, objective, total
-        self._states: dict[int, str] | None = None
+        self._seen: dict[int, tuple[str, int]] | None = None
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -52,10 +52,10 @@ class Progress:
             jobs: As the ledger has them now.
             common: Overrides that need not be shown, because all jobs have them.
         """
-        before = {job.number: job.state for job in jobs} if self._states is None else self._states
-        self._states = {job.number: job.state for job in jobs}
+        now = {job.number: (job.state, job.attempts) for job in jobs}
+        before, self._seen = now if self._seen is None else self._seen, now
         for job in jobs:
-            if before.get(job.number) != job.state and job.state != PENDING:
+            if before.get(job.number) != now[job.number] and job.state != PENDING:
                 self.console.print(self._line(job, jobs, common), highlight=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._picture(jobs, common), refresh=True)
@@ -78,9 +78,8 @@ class Progress:
         """Return the live table: the jobs that run, then the best."""
         best = ranked(jobs, self.objective)[:SHOWN]
         running = [job for job in jobs if job.state == RUNNING]
-        counts = ", ".join(f"{sum(job.state == state for job in jobs)} {state}" for state in STATES)
         hint = Text("Ctrl-C stops after the running batch; the same command goes on.", style="dim")
-        table = job_table([*running, *best], self.objective, common, f"{self.total} jobs: {counts}")
+        table = job_table([*running, *best], self.objective, common, f"{self.total} jobs: {counted(jobs)}")
         return Group(table, hint)
 
 
@@ -90,12 +89,16 @@ def print_jobs(console: Console, jobs: Sequence[Job], objectives: Sequence[Objec
     order = ranked(jobs, leading)
     others = [job for job in jobs if job not in order]
     listed = [*order[: max(0, LISTED - len(others))], *others]
-    title = f"{len(jobs)} jobs: " + ", ".join(
-        f"{count} {state}" for state in STATES if (count := sum(job.state == state for job in jobs))
-    )
+    title = f"{len(jobs)} jobs: {counted(jobs)}"
     console.print(job_table(listed, leading, common, title, [one.metric for one in objectives[1:]]))
     if hidden := len(jobs) - len(listed):
         console.print(f"{hidden} more in sweep.csv.")
+
+
+def counted(jobs: Sequence[Job]) -> str:
+    """Return how many jobs have which state."""
+    counts = {state: sum(job.state == state for job in jobs) for state in STATES}
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
 def job_table(
