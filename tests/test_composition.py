@@ -41,3 +41,12 @@ def test_the_whole_traceback_is_there_for_who_wants_it(call, monkeypatch):
     monkeypatch.setenv("POLYTAG_DEBUG", "1")
     with pytest.raises(ConfigCompositionException, match=r"Could not override 'recipe\.lrr'"):
         call("train", "recipe.lrr=1")
+
+
+def test_ctrl_c_before_a_training_is_no_traceback(call, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("polytag.check_config.check_keys", interrupted)
+    done = call("train")
+    assert (done.code, done.err) == (130, "Stopped.\n")
