@@ -42,7 +42,7 @@ def losses(run: Path) -> list[float]:
         return [float(row["val/loss"]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_run_on_far_shards_goes_on_inside_an_epoch(call, shards, tmp_path, monkeypatch, workers):
     options = (*SETTINGS, "data=streaming", f"data.root=local:{shards}", "data.window=2", f"data.num_workers={workers}")
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -103,6 +103,7 @@ def test_one_failure_does_not_stop_the_others_and_may_be_tried_again(sweep, fold
     assert [row["job"] for row in table_of(folder)] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_a_sweep_may_stop_at_the_first_failure(sweep, folder, monkeypatch):
     with monkeypatch.context() as patch:
         breaking(patch, {1})
@@ -147,6 +148,7 @@ def params(folder):
     return [dict(job.params) for job in Ledger.open(folder / "ledger.db").jobs()]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_to_its_total_as_if_it_had_not_been_stopped(sweep, folder, tmp_path):
     whole = sweep(*SEARCH, "sweep.trials=4", "sweep.seed=3", "sweep.name=whole")
     assert whole.code == 0, whole.err
