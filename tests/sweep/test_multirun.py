@@ -94,8 +94,8 @@ def test_one_failure_does_not_stop_the_others_and_may_be_tried_again(sweep, fold
     assert done.code == 1
     assert states(folder) == ["done", "failed", "done"]
     assert "3 jobs: 2 done, 1 failed" in done.out
-    assert f"job 1 failed: RuntimeError: a bug See {folder / '1'}" in done.out
-    assert "and its details" not in done.out
+    assert f"job 1 failed: RuntimeError: a bug (see {folder / '1'})" in done.out
+    assert "and its details" in (folder / "1/train.log").read_text()
     again = sweep("seed=1,2,3")
     assert again.code == 1 and states(folder) == ["done", "failed", "done"]
     mended = sweep("seed=1,2,3", "sweep.retry_failed=true")
@@ -126,6 +126,7 @@ def test_a_sweep_may_stop_at_the_first_failure(sweep, folder, monkeypatch):
         (("seed=1,2", "sweep.sampler=grd"), "sweep.sampler=grd is none of auto, grid, random, tpe, cma_es"),
         (("seed=1,2", "sweep.trials=2", "sweep.pruner=medain"), "Did you mean 'median'?"),
         (("seed=1,2", "sweep.retries=-1"), "sweep.retries=-1"),
+        (("seed=1,2", "monitor=val/loss"), "monitor.metric=NAME"),
         (("seed=1,2", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), "launcher=processes"),
         (("seed=1,2", "sweep.resume=other"), "There is no sweep other"),
     ],

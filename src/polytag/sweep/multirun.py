@@ -205,7 +205,7 @@ def finish(jobs: Sequence[Job], options: SweepOptions, composer: Composer, folde
     for job in jobs:
         if job.state == FAILED:
             place = folder / (job.folder or str(job.number))
-            console.print(f"job {job.number} failed: {job.error} See {place}", highlight=False, soft_wrap=True)
+            console.print(f"job {job.number} failed: {job.error} (see {place})", highlight=False, soft_wrap=True)
     console.print(f"Sweep folder: {folder}", highlight=False, soft_wrap=True)
     if any(job.state == FAILED for job in jobs):
         sys.exit(1)

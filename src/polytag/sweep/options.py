@@ -68,6 +68,10 @@ class SweepOptions:
         """
         node = OmegaConf.to_container(config.sweep, resolve=True)
         assert isinstance(node, dict)
+        if not isinstance(config.monitor, DictConfig):
+            raise UserError(
+                f"monitor={config.monitor} is a part of the config: monitor.metric=NAME and monitor.mode=max."
+            )
         asked = node["objectives"] or [OmegaConf.to_container(config.monitor, resolve=True)]
         values = {field.name: node[field.name] for field in fields(cls) if field.name != "objectives"}
         values |= {key: values[key] or {} for key in ("sampler_options", "pruner_options", "params")}

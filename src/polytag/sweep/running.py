@@ -1,5 +1,6 @@
 """A job of a sweep from the inside: what its training tells the ledger, wherever it runs."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,6 +16,8 @@ from polytag.sweep.capture import captured
 
 if TYPE_CHECKING:
     from polytag.sweep.reporting import JobRecord
+
+log = logging.getLogger(__name__)
 
 REFUSED_FILE = "refused.json"
 
@@ -67,7 +70,8 @@ def _record_mistake(error: Exception, config: DictConfig, folder: RunFolder, job
     done with a score of NaN, and `refused.json` says why. Others, such as a folder that is not there, stay errors.
     """
     node, mistake = config.sweep.refusals, user_error_in(error)
-    if mistake is None:
+    if mistake is None:  # the ledger has its first line
+        log.error("The job has failed.", exc_info=error)
         return
     if node is None or not str(mistake).startswith(f"{node}."):
         job.ledger.fail(job.number, str(mistake), job.seconds)
