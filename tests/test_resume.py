@@ -121,11 +121,14 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
         ("data.num_workers=2",),
         ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1"),
         ("mixing=both", "mixing.p=0.7", "optimizer=sgd", *CYCLES),
-        ("data.sampling=class_aware",),
+        pytest.param(("data.sampling=class_aware",), marks=pytest.mark.slow),
         pytest.param(("trainer.precision=bf16-mixed",), marks=pytest.mark.slow),
         ("callbacks=[checkpoint]", "callbacks.checkpoint.every_minutes=null"),
         ("transforms=dihedral", "transforms.p=0", "recipe.precompute=true", "recipe.views=8", "data.cache=true"),
-        ("model.head=csra", "+model.head_options={num_heads: 2, temperatures: [1, max]}", "mixing=mixup"),
+        pytest.param(
+            ("model.head=csra", "+model.head_options={num_heads: 2, temperatures: [1, max]}", "mixing=mixup"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("model.head=ml_decoder", "+model.head_options.decoder_width=32", "transforms=none"), marks=pytest.mark.slow
         ),

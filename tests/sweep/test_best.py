@@ -77,6 +77,7 @@ def test_it_trains_the_best_job_again_from_an_experiment_groups_values_and_anoth
     assert same(call, tmp_path, folder, best) == ["experiment=best"]
 
 
+@pytest.mark.slow
 def test_lists_nulls_and_lists_of_options_are_kept(call, csv_data, tmp_path):
     options = ("seed=0,1", "callbacks=[checkpoint,ema]", "recipe.curve.cycle_momentum=null", "metrics.f2=null")
     folder, best = swept(call, tmp_path, csv_data, *options, "recipe.group_lr_div=[4,2,1]")
