@@ -59,8 +59,8 @@ def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContex
     if before is not None:
         refuse_other_sweep(before.settings, settings, options.name)
     composer = Composer(context, config, common, file)
-    listed = [] if settings.trials else [(*kept, *point.overrides) for point in grid(space)]
-    params = [] if settings.trials else [point.params for point in grid(space)]
+    points = [] if settings.trials else list(grid(space))
+    listed = [(*kept, *point.overrides) for point in points]
     known = [] if before is None else before.jobs()
     check_plan(composer, options, space, kept, listed, known, config.dry_run)
     if config.dry_run:
@@ -68,8 +68,8 @@ def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContex
     ledger = Ledger.create(file, settings)
     ledger.update(settings)
     OmegaConf.save(config, folder / "multirun.yaml")  # as Hydra's own sweeper does
-    for overrides, drawn in zip(listed, params, strict=True):
-        ledger.add(overrides, drawn, key=job_key(overrides))
+    for point, overrides in zip(points, listed, strict=True):
+        ledger.add(overrides, point.params, key=job_key(overrides))
     for job in ledger.jobs():
         if options.retry_failed and job.state == FAILED:
             ledger.reopen(job.number)

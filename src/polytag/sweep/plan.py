@@ -112,7 +112,7 @@ def _checked(
         except CompositionError as error:
             mistake = describe_mistake(error, str(conf_dir()), "train", overrides)
             raise UserError(f"No job is started, because one would fail, with {own}: {mistake}") from error
-        except Exception as error:
+        except Exception as error:  # a user's mistake may come wrapped in any library's exception
             found = user_error_in(error)
             if found is None:
                 raise

@@ -44,7 +44,7 @@ def job_of_sweep(config: DictConfig, folder: RunFolder) -> "Iterator[JobRecord |
         with captured(folder.path) if config.sweep.capture else nullcontext(), record as job:
             try:
                 yield job
-            except Exception as error:
+            except Exception as error:  # whatever ends a training; the ledger is told, and it goes on its way
                 _record_mistake(error, config, folder, job)
                 raise
             if folder.is_finished:
