@@ -86,7 +86,25 @@ else:
         _EXECUTOR = "slurm"
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+            """Submit jobs whose numbers follow each other, and return when all have ended."""
+            return self.launch_numbered(job_overrides, range(initial_job_idx, initial_job_idx + len(job_overrides)))
+
+        def launch_numbered(
+            self, job_overrides: Sequence[Sequence[str]], numbers: Sequence[int]
+        ) -> Sequence[JobReturn]:
             """Submit jobs as one array, and return when all have ended. Several threads may call this at once."""
             from polytag.sweep.slurm import launch
 
-            return launch(self, job_overrides, initial_job_idx)
+            return launch(self, job_overrides, numbers)
+
+        def check(self) -> None:
+            """Refuse to start where no job could be submitted or followed."""
+            from polytag.preflight import check_accounting
+
+            check_accounting()
+
+        def leave(self) -> None:
+            """Wait no longer for the jobs that Slurm has."""
+            from polytag.sweep.slurm import LEFT
+
+            LEFT.set()

@@ -162,3 +162,24 @@ def test_what_another_process_runs_is_waited_for_and_taken_over_when_it_dies(led
     timer.start()
     assert drive(ledger, lambda job: do(ledger, job)) == [[0]]
     assert not timer.is_alive() and os.getpid() == ledger.job(0).owner.pid
+
+
+@pytest.mark.parametrize("slots", [0, 2])
+def test_ctrl_c_leaves_the_jobs_of_a_launcher_that_can_do_without(ledger, slots):
+    add(ledger, 3)
+    left, started = threading.Event(), []
+
+    def start(jobs):
+        started.extend(job.number for job in jobs)
+        assert left.wait(timeout=30)  # as long as nobody says that it may go
+        return [None] * len(jobs)
+
+    def show():
+        if threading.current_thread() is threading.main_thread() and len(started) >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(ledger, start, lambda: None, show, slots, 1, False, left.set).run()
+    assert left.is_set()
+    assert started == ([0, 1, 2] if slots == 0 else [0, 1])  # and no other was started
+    assert {job.state for job in ledger.jobs()} == {"pending"}

@@ -300,7 +300,10 @@ def test_nothing_is_pruned_for_several_metrics(file):
     ("settings", "message"),
     [
         (Settings(pruner="mean"), "sweep.pruner=mean is none of none, median.*'median'"),
-        (Settings(pruner="median", pruner_options={"warmup": 1}), "pruner_options.warmup is no option of median"),
+        (
+            Settings(pruner="median", pruner_options={"warmup": 1}),
+            "pruner_options.warmup is no option of sweep.pruner=median",
+        ),
         (Settings(pruner="percentile", pruner_options={"percentile": 101}), "sweep.pruner_options: .*100"),
     ],
 )

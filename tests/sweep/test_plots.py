@@ -5,8 +5,8 @@ import math
 import pytest
 from PIL import Image
 
-from polytag.sweep import importance, parallel_plot, plots
-from polytag.sweep.importance import Share, importances
+from polytag.sweep import parallel_plot, plots
+from polytag.sweep.importance import Share, draw_importances, importances
 from polytag.sweep.job import Job
 from polytag.sweep.options import Objective
 from polytag.sweep.parallel_plot import Axis, axes_of, params_of
@@ -33,7 +33,7 @@ def space_of(*overrides, **more):
 def drawn(monkeypatch):
     """Return the figures that would be written, by the names of their files."""
     figures = {}
-    for module in (plots, parallel_plot, importance):
+    for module in (plots, parallel_plot):
         monkeypatch.setattr(module, "save", lambda figure, path: figures.update({path.stem: figure}))
     return figures
 
@@ -209,7 +209,7 @@ def test_one_job_has_a_history_alone_and_no_job_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_bars_say_which_shares_are_of_some_jobs_only(drawn, tmp_path):
-    importance.plot_importances([Share("a", 0.6, 20, False), Share("b [a=x]", 0.2, 12, True)], "t", tmp_path / "i.png")
-    texts = [text.get_text() for text in drawn["i"].axes[0].texts]
+def test_bars_say_which_shares_are_of_some_jobs_only():
+    figure = draw_importances([Share("a", 0.6, 20, False), Share("b [a=x]", 0.2, 12, True)], "t")
+    texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["0.20  (in 12 jobs)", "0.60"]

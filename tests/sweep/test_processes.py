@@ -120,3 +120,27 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_same_command_goes_on(csv_data, t
     assert (first.state, first.attempts, second.state) == ("pending", 0, "pending")
     assert start(csv_data, tmp_path, "seed=1,2", "recipe.epochs=30").wait(timeout=120) == 0
     assert [job.state for job in Ledger.open(folder / "ledger.db").jobs()] == ["done", "done"]
+    assert "Stopped with 0 of 2 jobs behind it. The same command goes on." in (tmp_path / "out.txt").read_text()
+
+
+@pytest.mark.slow
+def test_configs_of_ones_own_are_found_by_each_process_and_when_the_sweep_is_resumed(csv_data, tmp_path):
+    experiment = tmp_path / "mine/experiment/short.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text("# @package _global_\nrecipe: {epochs: 1}\n")
+    folder, own = tmp_path / "logs/sweep/s", ("experiment=short", "--config-dir", "mine")  # options behind overrides
+    processes = ("launcher=processes", "hydra.launcher.jobs=1")
+    assert start(csv_data, tmp_path, *processes, *own, "seed=1,2").wait(timeout=120) == 0
+    command = [sys.executable, "-m", "polytag.train", "-m", "sweep.resume=s", "seed=1,2,3", "data.batch_size=5"]
+    assert subprocess.run(command, cwd=tmp_path, timeout=120).returncode == 0
+    jobs = Ledger.open(folder / "ledger.db").jobs()
+    assert [job.state for job in jobs] == ["done"] * 5  # another batch size makes three more
+    assert [len(RunFolder(folder / str(job.number)).read_history()) for job in jobs] == [1] * 5
+
+
+@pytest.mark.slow
+def test_the_mistake_of_a_process_is_told_in_its_words(csv_data, tmp_path):
+    processes = ("launcher=processes", "hydra.launcher.jobs=1", "+hydra.launcher.env.WANDB_MODE=sometimes")
+    assert start(csv_data, tmp_path, *processes, "logger=wandb", "seed=1,2", "recipe.epochs=1").wait(timeout=120) == 1
+    out = (tmp_path / "out.txt").read_text()
+    assert "job 0 failed: WANDB_MODE=sometimes is none of online, offline, disabled." in out

@@ -245,7 +245,7 @@ def test_a_list_of_jobs_leaves_nothing_to_a_sampler(tmp_path):
     ("sampler", "options", "message"),
     [
         ("bayes", {}, "sweep.sampler=bayes is none of random, tpe, cma_es"),
-        ("tpe", {"startup": 3}, "sweep.sampler_options.startup is no option of tpe"),
+        ("tpe", {"startup": 3}, "sweep.sampler_options.startup is no option of sweep.sampler=tpe"),
         ("tpe", {"seed": 3}, "the seed is sweep.seed"),
         ("tpe", {"multivariate": False, "group": True}, "sweep.sampler_options: "),
     ],

@@ -61,7 +61,7 @@ def test_it_goes_by_the_metric_of_train_and_names_what_w_and_b_knows():
     config = yaml.safe_load(FILE.read_text())
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         monitor = compose("train", ["paths.output=x"]).monitor
-    assert config["metric"] == {"name": monitor.metric, "goal": f"{monitor.mode}imize"}
+    assert config["metric"] == {"name": f"{monitor.metric}.{monitor.mode}", "goal": f"{monitor.mode}imize"}
     assert set(config) == {"project", "program", "command", "method", "metric", "run_cap", "parameters"}
     assert config["method"] in ("grid", "random", "bayes")
     for parameter in config["parameters"].values():

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ TIME_IS_UP = 124  # the exit code of timeout(1)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 # With several processes they must agree, which makes them wait for one another: after each fourth batch.
 EVERY = 4
+PATIENCE = 60  # seconds until a re-queued job's other processes end by themselves
 
 
 class Stopped(SystemExit):
@@ -36,10 +38,14 @@ class Stopping(Checkpoint):
     Args:
         max_minutes: Minutes of training that this process may take; None: no limit. A run that is stopped by it goes on
             with the same command.
+
+    Attributes:
+        hint: Called at Ctrl-C, to say what happens now. A signal may come at any moment: it must not print.
     """
 
     def __init__(self, max_minutes: float | None = None) -> None:
         self.max_minutes = max_minutes
+        self.hint: Callable[[], object] = _write_hint
         self._code = 0
         self._start = 0.0
         self._handlers: dict[int, Any] = {}  # as they were before
@@ -55,7 +61,7 @@ class Stopping(Checkpoint):
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._code = 128 + number
         if number == signal.SIGINT:
-            os.write(2, HINT)  # print() may be what was interrupted
+            self.hint()
             signal.signal(number, self._handlers.pop(number))
 
     def on_train_batch_end(
@@ -87,16 +93,23 @@ class Stopping(Checkpoint):
         raise Stopped(self._code if trainer.is_global_zero else 0)
 
     def _hand_over(self) -> None:
-        """Let submitit re-queue its job, which the first rank does; the cluster then ends them all."""
+        """Let submitit re-queue its job, which ends the first rank here; the others wait for SIGTERM."""
         self._handlers[signal.SIGUSR2](signal.SIGUSR2, None)
-        time.sleep(60)
+        end = time.monotonic() + PATIENCE
+        while self._code == 128 + signal.SIGUSR2 and time.monotonic() < end:
+            time.sleep(0.1)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the signals to others."""
+        """Leave the signals to others, but SIGTERM: Lightning's handler is harmful still, and goes at its teardown."""
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            if number != signal.SIGTERM:
+                signal.signal(number, handler)
         self._handlers = {}
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave the signals to others."""
         self.on_train_end(trainer, pl_module)
+
+
+def _write_hint() -> None:
+    os.write(2, HINT)  # print() may be what was interrupted

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from polytag.tracking.console import look_again
+
 OUTPUT_FILE = "output.log"
 
 
@@ -38,6 +40,7 @@ def _redirect(targets: Sequence[int]) -> None:
     for stream, descriptor, target in zip((sys.stdout, sys.stderr), (1, 2), targets, strict=True):
         stream.flush()
         os.dup2(target, descriptor)
+    look_again()
 
 
 def _prints_to_descriptors() -> bool:

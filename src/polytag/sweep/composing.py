@@ -28,7 +28,8 @@ class Composer:
     def __init__(self, context: HydraContext, config: DictConfig, common: Sequence[str], ledger: Path) -> None:
         self.context, self.config = context, config
         own: dict[str, object] = {"sweep.name": str(config.sweep.name), "sweep.ledger": str(ledger.absolute())}
-        given = [text for text in common if is_ignored(text) and text.partition("=")[0] not in own]
+        taken = {*own, "sweep.resume"}  # a job is no sweep to go on with
+        given = [text for text in common if is_ignored(text) and text.partition("=")[0] not in taken]
         if self.runs_here:
             own["sweep.capture"] = True
         self._free = [*given, *(f"{key}={override_text(value)}" for key, value in own.items())]
@@ -56,6 +57,12 @@ class Composer:
 def launcher_name(config: DictConfig) -> str:
     """Return the class of a sweep's launcher."""
     return str(config.hydra.launcher["_target_"]).rpartition(".")[2]
+
+
+def given_config_dir(config: DictConfig) -> str | None:
+    """Return the folder of `--config-dir`, which no override says."""
+    sources = config.hydra.runtime.config_sources
+    return next((str(source.path) for source in sources if source.provider == "command-line"), None)
 
 
 def job_config(context: HydraContext, sweep: DictConfig, command_line: Sequence[str], number: int) -> DictConfig:

@@ -35,6 +35,7 @@ class Driver:
             after another in this thread, which alone may listen to signals.
         retries: How often a job is started again whose process died.
         stops_on_error: Whether a job that ends in an error is the last one.
+        leave: Called on Ctrl-C and the like: what `start` waits for shall be left to itself, if it can be.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class Driver:
         slots: int | None,
         retries: int,
         stops_on_error: bool,
+        leave: Callable[[], None] = lambda: None,
     ) -> None:
         self.ledger, self.start, self.suggest, self.show = ledger, start, suggest, show
         self.slots, self.retries, self.stops_on_error = slots, retries, stops_on_error
+        self.leave = leave
         self._lock = threading.Lock()
         self._mine: set[int] = set()  # handed out and not back yet
         self._lost: Counter[int] = Counter()  # processes that ended before they came to take their job
@@ -67,6 +70,7 @@ class Driver:
                     self.show()
             except BaseException:
                 self._stops = True
+                self.leave()
                 raise
             for one in working:
                 one.result()

@@ -7,7 +7,7 @@ from functools import lru_cache
 from polytag.sweep.override_text import override_text, parse_override
 
 # Where a job runs and what is told about it; `sweep` also as a config group, whose values are among the overrides.
-IGNORED = ("sweep", "hydra", "launcher", "logger", "dry_run", "print_config")
+IGNORED = ("sweep", "hydra", "launcher", "logger", "dry_run", "print_config", "report")
 
 
 def job_key(overrides: Iterable[str]) -> str:

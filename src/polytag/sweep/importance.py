@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from optuna.study import Study
 from optuna.trial import TrialState
@@ -13,7 +12,10 @@ from polytag.sweep.quiet_optuna import quiet_optuna
 from polytag.sweep.sampling import mirror
 from polytag.sweep.settings import Settings
 from polytag.sweep.space import Space
-from polytag.tracking.style import BLUE, INK, ORANGE, clean, save, shorten
+from polytag.tracking.style import BLUE, INK, ORANGE, clean, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEAST = 10  # jobs with a score; a forest of fewer says nothing
 
@@ -47,7 +49,7 @@ def importances(jobs: Sequence[Job], space: Space, settings: Settings) -> tuple[
     """
     done = [job for job in jobs if job.state == DONE and job.values and not any(map(math.isnan, job.values))]
     if len(done) < LEAST:
-        return [], f"No plots/importance.png: jobs with a score: {len(done)}, and it takes {LEAST}."
+        return [], f"jobs with a score: {len(done)}, and it takes {LEAST}."
     with quiet_optuna():
         study = mirror(done, space, settings)
     values: dict[str, set[str]] = {}
@@ -57,7 +59,7 @@ def importances(jobs: Sequence[Job], space: Space, settings: Settings) -> tuple[
     names = [name for name, seen in values.items() if len(seen) > 1]
     if len(names) < 2:
         what = f"only {names[0]} is varied" if names else "no key is varied"
-        return [], f"No plots/importance.png: {what}, so there is nothing to compare."
+        return [], f"{what}, so there is nothing to compare."
     counts = {name: sum(name in trial.params for trial in study.get_trials(deepcopy=False)) for name in names}
     common = [name for name in names if counts[name] == len(done)]
     shares = [Share(name, share, len(done), False) for name, share in _evaluated(study, common, settings.seed).items()]
@@ -66,7 +68,7 @@ def importances(jobs: Sequence[Job], space: Space, settings: Settings) -> tuple[
             found = _evaluated(study, [*common, name], settings.seed)
             shares.append(Share(name, found.get(name, 0.0), counts[name], True))
     if not shares:
-        return [], "No plots/importance.png: too few jobs have the same keys, or all scores are equal."
+        return [], "too few jobs have the same keys, or all scores are equal."
     return sorted(shares, key=lambda share: -share.share), None
 
 
@@ -88,8 +90,8 @@ def _evaluated(study: Study, names: list[str], seed: int) -> dict[str, float]:
     return {name: share for name, share in found.items() if math.isfinite(share)}
 
 
-def plot_importances(shares: Sequence[Share], title: str, path: Path) -> None:
-    """Draw a bar a key, the highest on top."""
+def draw_importances(shares: Sequence[Share], title: str) -> "Figure":
+    """Return a bar a key, the highest on top."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -112,4 +114,4 @@ def plot_importances(shares: Sequence[Share], title: str, path: Path) -> None:
         patches = [Patch(color=colour, label=name) for colour, name in zip((BLUE, ORANGE), names, strict=True)]
         axes.legend(handles=patches, frameon=False, fontsize=8, loc="lower right")
     clean(axes, grid="x")
-    save(figure, path)
+    return figure

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.utils import JobStatus, configure_log, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -15,12 +15,14 @@ from rich.console import Console
 
 from polytag.errors import UserError
 from polytag.sweep.capture import console_of_sweep
-from polytag.sweep.composing import HERE, Composer, launcher_name
+from polytag.sweep.composing import HERE, Composer, given_config_dir, launcher_name
 from polytag.sweep.driver import Driver
 from polytag.sweep.identity import is_ignored, job_key
 from polytag.sweep.job import FAILED, PENDING, Job
 from polytag.sweep.ledger import Ledger
 from polytag.sweep.options import SweepOptions
+from polytag.sweep.optuna_options import build_pruner, build_sampler
+from polytag.sweep.override_text import override_text
 from polytag.sweep.plan import check_plan
 from polytag.sweep.products import write_products, write_table
 from polytag.sweep.progress import Progress, print_jobs
@@ -30,6 +32,11 @@ from polytag.sweep.space import Space, grid
 from polytag.sweep.space_syntax import read_space
 
 log = logging.getLogger(__name__)
+
+STOPS = "Ctrl-C stops after the running batch; the same command goes on."
+LEAVES = "Ctrl-C leaves the jobs to the cluster; the same command goes on."
+GO_ON = "The same command goes on."
+LEFT = "The submitted jobs go on. `scancel --name={}` ends them; the same command goes on with the sweep."
 
 
 def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContext, launcher: Launcher) -> None:
@@ -62,6 +69,8 @@ def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContex
     points = [] if settings.trials else list(grid(space))
     listed = [(*kept, *point.overrides) for point in points]
     known = [] if before is None else before.jobs()
+    if hasattr(launcher, "check"):
+        launcher.check()
     check_plan(composer, options, space, kept, listed, known, config.dry_run)
     if config.dry_run:
         return
@@ -78,8 +87,10 @@ def run_sweep(arguments: Sequence[str], config: DictConfig, context: HydraContex
 
 
 def _of_hydra(config: DictConfig) -> list[str]:
-    """Return the command line's overrides of Hydra's own settings, such as the launcher's."""
-    return [text for text in config.hydra.overrides.hydra if not text.startswith("hydra.mode=")]
+    """Return the command line's overrides of Hydra's own settings, such as the launcher's; `--config-dir` as one."""
+    given = [text for text in config.hydra.overrides.hydra if not text.startswith("hydra.mode=")]
+    place = given_config_dir(config)
+    return given if place is None else [*given, f"hydra.searchpath={override_text([f'file://{place}'])}"]
 
 
 def settings_of(options: SweepOptions, kept: tuple[str, ...], arguments: Sequence[str], space: Space) -> Settings:
@@ -89,10 +100,18 @@ def settings_of(options: SweepOptions, kept: tuple[str, ...], arguments: Sequenc
         UserError: A search without an end, or a grid of what cannot be listed.
     """
     searches = options.is_search or not space.is_discrete
+    if searches and not space.dimensions:
+        raise UserError(
+            f"sweep.trials={options.trials} asks for a search, and nothing is varied: give a key several values, "
+            "such as recipe.lr=interval(1e-4,1e-2), or take out sweep.trials and sweep.sampler."
+        )
     if searches and options.trials is None:
         raise UserError("The values of an interval cannot all be tried: how many jobs? Add sweep.trials=20.")
     if searches and options.sampler == "grid":
         raise UserError("sweep.sampler=grid cannot list the values of an interval: use choice(...) or range(...).")
+    build_pruner(options.pruner, options.pruner_options)
+    if searches:
+        build_sampler(options.sampler_name, options.sampler_options, options.seed)
     return Settings(
         directions=tuple(one.direction for one in options.objectives),
         metrics=tuple(one.metric for one in options.objectives),
@@ -138,10 +157,17 @@ def drive(ledger: Ledger, space: Space, options: SweepOptions, composer: Compose
 
     start = partial(start_jobs, launcher, composer)
     more = partial(add_suggestion, ledger, space)
-    with Progress(console, options.objectives[0], total) as progress:
+    leave = getattr(launcher, "leave", None)  # of one whose jobs need nobody to watch them
+    with Progress(console, options.objectives[0], total, LEAVES if leave else STOPS) as progress:
         show()
         try:
-            Driver(ledger, start, more, show, slots, options.retries, options.on_error == "stop").run()
+            stops = options.on_error == "stop"
+            Driver(ledger, start, more, show, slots, options.retries, stops, leave or (lambda: None)).run()
+        except (KeyboardInterrupt, SystemExit):
+            done = sum(job.is_finished for job in ledger.jobs())
+            text = f"Stopped with {done} of {total} jobs behind it. {LEFT.format(options.name) if leave else GO_ON}"
+            console.print(text, highlight=False, soft_wrap=True)
+            raise
         finally:
             show()
     return ledger.jobs()
@@ -174,15 +200,20 @@ def add_suggestion(ledger: Ledger, space: Space) -> Job | None:
 
 
 def start_jobs(launcher: Launcher, composer: Composer, jobs: Sequence[Job]) -> list[str | None]:
-    """Run jobs by Hydra's launcher, and return what went wrong with each; neighbouring numbers go together."""
-    problems: list[str | None] = []
-    for group in neighbours(jobs):
+    """Run jobs by Hydra's launcher, and return what went wrong with each.
+
+    Hydra's own launchers count from a first number: they get the jobs whose numbers follow each other together.
+    """
+    ends: list[JobReturn] = []
+    launch_numbered = getattr(launcher, "launch_numbered", None)
+    for group in [jobs] if launch_numbered else neighbours(jobs):
         lines = [composer.command_line(job.overrides, job.number) for job in group]
-        ends = launcher.launch(lines, initial_job_idx=group[0].number)
-        problems += [
-            str(end._return_value) if end.status == JobStatus.FAILED else None for end in ends
-        ]  # the property return_value would raise it
-    return problems
+        if launch_numbered:
+            ends += launch_numbered(lines, [job.number for job in group])
+        else:
+            ends += launcher.launch(lines, initial_job_idx=group[0].number)
+    # the property return_value would raise what went wrong
+    return [str(end._return_value) if end.status == JobStatus.FAILED else None for end in ends]
 
 
 def neighbours(jobs: Sequence[Job]) -> Iterator[list[Job]]:

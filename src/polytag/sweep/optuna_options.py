@@ -45,8 +45,9 @@ def _build(kind: str, known: Mapping[str, Callable[..., Made]], name: str, optio
         raise UserError(f"sweep.{kind}={name} is none of {', '.join(known)}.{did_you_mean(name, known)}")
     names = set(inspect.signature(known[name]).parameters)
     if unknown := [option for option in options if option not in names]:
+        known_ones = ", ".join(sorted(names - {"seed"})) or "it has none"
         raise UserError(
-            f"sweep.{kind}_options.{unknown[0]} is no option of {name}: {', '.join(sorted(names - {'seed'}))}."
+            f"sweep.{kind}_options.{unknown[0]} is no option of sweep.{kind}={name}: {known_ones}."
             f"{did_you_mean(unknown[0], names)}"
         )
     try:

@@ -1,7 +1,7 @@
 """One line a job through the values that it had: where the good ones go."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from polytag.tracking.style import INK, save, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ABSENT = -0.1  # where lines of jobs go that have no such key
 LOG_RATIO = 100  # from the lowest to the highest number that an axis is logarithmic from on, if nobody says
@@ -85,15 +86,29 @@ def params_of(jobs: Sequence[Job], space: Space) -> list[dict[str, Any]]:
 
 
 def plot_parallel(jobs: Sequence[Job], objective: Objective, space: Space, path: Path) -> None:
-    """Draw a line a job, the best on top, pruned ones in grey; nothing where no key or no score differs.
+    """Write `draw_parallel` as PNG, where there is something to draw."""
+    from matplotlib import colormaps
+
+    darker = colormaps["viridis_r"]
+    if (figure := draw_parallel(jobs, objective, space, lambda goodness: darker(0.25 + 0.75 * goodness))) is not None:
+        pruned = sum(job.state == PRUNED for job in jobs)
+        title = f"{len(ranked(jobs, objective))} jobs, the darker the better"
+        title += f"; {pruned} pruned in grey" if pruned else ""
+        figure.suptitle(title, fontsize=9.5, x=0.01, ha="left", color=INK)
+        save(figure, path)
+
+
+def draw_parallel(
+    jobs: Sequence[Job], objective: Objective, space: Space, colour: Callable[[float], Any]
+) -> "Figure | None":
+    """Return a line a job, the best on top, pruned ones in grey; None where no key or no score differs.
 
     Args:
-        jobs: Of the sweep; those without a score are left out.
+        jobs: Of the sweep; those without a score are left out. The line of each is called `run-<number>`.
         objective: What is best.
         space: What is varied.
-        path: Where the PNG goes.
+        colour: Of a line, by how good it is, from 0 to 1.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     done = ranked(jobs, objective)[::-1]
@@ -102,7 +117,7 @@ def plot_parallel(jobs: Sequence[Job], objective: Objective, space: Space, path:
     axes_list = axes_of(list(params.values()), space)
     scores = [job.values[0] for job in done if job.values]
     if not axes_list or len(set(scores)) < 2:
-        return
+        return None
     score = Axis(objective.metric, (), min(scores), max(scores), False, False)
     figure = Figure(figsize=(2.0 * len(axes_list) + 2.4, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -122,15 +137,14 @@ def plot_parallel(jobs: Sequence[Job], objective: Objective, space: Space, path:
         axes.plot(
             range(len(places) + 1),
             [*places, height],
-            color=colormaps["viridis_r"](0.05 + 0.95 * goodness),
+            color=colour(goodness),
             linewidth=2.4 if is_best else 0.8 + 0.8 * goodness,
             alpha=1.0 if is_best else 0.35 + 0.55 * goodness,
             zorder=2 + rank / len(done),
+            gid=f"run-{job.number}",
         )
     _draw_axes(axes, [*axes_list, score])
-    title = f"{len(done)} jobs, the darker the better" + (f"; {len(pruned)} pruned in grey" if pruned else "")
-    figure.suptitle(title, fontsize=9.5, x=0.01, ha="left", color=INK)
-    save(figure, path)
+    return figure
 
 
 def _draw_axes(axes: "Axes", listed: Sequence[Axis]) -> None:

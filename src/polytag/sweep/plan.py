@@ -63,7 +63,7 @@ def check_plan(
     if epochs:
         span = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
         parts.append(f"{span} epoch{'s' * (span != '1')} each")
-    if left and (options.estimate or measures):
+    if left and options.estimate:
         parts.append(_time(composer, checked, known, left, measures))
     Console().print(", ".join(parts) + f". Folder: {composer.config.hydra.sweep.dir}", highlight=False, soft_wrap=True)
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polytag.sweep.importance import importances, plot_importances
+from polytag.sweep.importance import draw_importances, importances
 from polytag.sweep.job import DONE, FAILED, PRUNED, Job
 from polytag.sweep.options import Objective
 from polytag.sweep.parallel_plot import plot_parallel
 from polytag.sweep.progress import best_job, ranked
 from polytag.sweep.settings import Settings
 from polytag.sweep.space import Space
-from polytag.tracking.style import BLUE, GREY, INK, ORANGE, RED, clean, legend_beside, save
+from polytag.tracking.style import BLUE, GREY, GRID, INK, ORANGE, RED, clean, legend_beside, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,8 @@ def write_plots(
     shares, reason = importances(jobs, space, settings)
     if shares:
         title = f"What {leading.metric} depends on, by {len(order)} jobs"
-        plot_importances(shares, title, folder / "importance.png")
-    return reason
+        save(draw_importances(shares, title), folder / "importance.png")
+    return reason and f"No plots/importance.png: {reason}"
 
 
 def plot_history(jobs: Sequence[Job], objective: Objective, path: Path) -> None:
@@ -105,7 +105,7 @@ def plot_objectives(jobs: Sequence[Job], objectives: Sequence[Objective], path: 
     axes.set_ylabel(f"{objectives[1].metric} ({words[objectives[1].mode]})")
     axes.margins(0.08)
     clean(axes)
-    axes.grid(axis="x", color="#e5e7eb", linewidth=0.8)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     save(figure, path)
 

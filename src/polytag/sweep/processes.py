@@ -15,8 +15,9 @@ from omegaconf import DictConfig
 
 from polytag.errors import UserError
 from polytag.sweep.capture import OUTPUT_FILE
-from polytag.sweep.composing import job_folder
+from polytag.sweep.composing import given_config_dir, job_folder
 
+MISTAKE = "Error: "  # begins what a command says of a mistake
 CORES = 4  # a job, where there is no GPU
 OF_THE_SWEEP = ("sweep", "run", "mode", "launcher", "sweeper")  # parts of Hydra's config
 
@@ -58,7 +59,8 @@ class Processes:
         folder.mkdir(parents=True, exist_ok=True)
         slot = self._slots.get()
         try:
-            with open(folder / OUTPUT_FILE, "ab") as output:
+            with open(folder / OUTPUT_FILE, "ab+") as output:
+                begin = output.seek(0, os.SEEK_END)
                 done = subprocess.run(
                     self._command(overrides, folder),
                     stdin=subprocess.DEVNULL,
@@ -67,11 +69,13 @@ class Processes:
                     env=os.environ | slot | self.env,
                     check=False,
                 )
+                output.seek(begin)
+                said = output.read().decode(errors="replace")
         finally:
             self._slots.put(slot)
         end = JobReturn(overrides=overrides)
         end.status = JobStatus.FAILED if done.returncode else JobStatus.COMPLETED
-        end.return_value = RuntimeError(_how(done.returncode)) if done.returncode else None
+        end.return_value = RuntimeError(_how(done.returncode, said)) if done.returncode else None
         return end
 
     def _command(self, overrides: Sequence[str], folder: Path) -> list[str]:
@@ -79,7 +83,9 @@ class Processes:
         parts = ((text, text.lstrip("+~").replace("/", ".").removeprefix("hydra.")) for text in given)
         own = [text for text, part in parts if not part.startswith(OF_THE_SWEEP)]
         path = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-        return [sys.executable, "-m", "polytag.train", *overrides, *own, f"hydra.run.dir='{path}'"]
+        place = given_config_dir(self.config)
+        options = [] if place is None else ["--config-dir", place]
+        return [sys.executable, "-m", "polytag.train", *options, *overrides, *own, f"hydra.run.dir='{path}'"]
 
 
 def shares(gpus: Sequence[str], slots: int) -> list[list[str]]:
@@ -100,5 +106,9 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _how(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+def _how(code: int, said: str) -> str:
+    """Return how a process ended, in its own words where it had some."""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    words = [line.removeprefix(MISTAKE) for line in said.splitlines() if line.startswith(MISTAKE)]
+    return words[-1] if words else f"exit code {code}"

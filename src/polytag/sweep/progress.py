@@ -27,12 +27,18 @@ class Progress:
         console: Where to; not what the jobs print to.
         objective: What is best.
         total: How many jobs there will be.
+        hint: What Ctrl-C does.
     """
 
-    def __init__(self, console: Console, objective: Objective, total: int) -> None:
-        self.console, self.objective, self.total = console, objective, total
+    def __init__(self, console: Console, objective: Objective, total: int, hint: str) -> None:
+        self.console, self.objective, self.total, self.hint = console, objective, total, hint
         self._seen: dict[int, tuple[str, int]] | None = None
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        # What jobs print goes to their files: the table must not take it over.
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+            if console.is_terminal
+            else None
+        )
 
     def __enter__(self) -> "Progress":
         if self._live is not None:
@@ -78,9 +84,8 @@ class Progress:
         """Return the live table: the jobs that run, then the best."""
         best = ranked(jobs, self.objective)[:SHOWN]
         running = [job for job in jobs if job.state == RUNNING]
-        hint = Text("Ctrl-C stops after the running batch; the same command goes on.", style="dim")
         table = job_table([*running, *best], self.objective, common, f"{self.total} jobs: {counted(jobs)}")
-        return Group(table, hint)
+        return Group(table, Text(self.hint, style="dim"))
 
 
 def print_jobs(console: Console, jobs: Sequence[Job], objectives: Sequence[Objective], common: Sequence[str]) -> None:

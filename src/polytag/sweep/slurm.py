@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import submitit
@@ -9,14 +10,14 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
-from polytag.preflight import check_accounting
-
+PATIENCE = 1.0  # seconds between two looks for a job's end
+LEFT = Event()  # jobs are left to Slurm. Not an attribute of the launcher, which is pickled into them
 # What an executor is asked for by the same name on any cluster; the rest is Slurm's own.
 COMMON = {"timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name"}
 COMMON |= {"stderr_to_stdout"}
 
 
-def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
+def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], numbers: Sequence[int]) -> list[JobReturn]:
     """Submit jobs as one array, wait until all have ended, and return how each did.
 
     Hydra's own launcher raises for the first job that died, and forgets the others.
@@ -24,18 +25,13 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     Args:
         launcher: Submitit's for Slurm, which is what runs in the job.
         job_overrides: Of each job.
-        first: Number of the first one.
-
-    Raises:
-        UserError: Nobody could be told how a job ends.
+        numbers: Of each job; the rest of a sweep that goes on may have gaps.
     """
-    check_accounting()
     options = dict(launcher.params)
     folder, timeouts = options.pop("submitit_folder"), options.pop("max_num_timeout")
     executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=timeouts)
     executor.update_parameters(**{key if key in COMMON else f"slurm_{key}": value for key, value in options.items()})
     Path(str(launcher.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    numbers = range(first, first + len(job_overrides))
     count = len(job_overrides)
     columns = (
         [list(overrides) for overrides in job_overrides],
@@ -49,7 +45,10 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
 
 
 def _end(job: "submitit.Job[Any]", overrides: Sequence[str]) -> JobReturn:
-    """Wait for a job, and return what the launcher's first task has returned in it."""
+    """Wait for a job that is not left to Slurm, and return what the launcher's first task has returned in it."""
+    while not job.done():
+        if LEFT.wait(PATIENCE):
+            return JobReturn(overrides=list(overrides), status=JobStatus.UNKNOWN)
     try:
         end: JobReturn = job.results()[0]
     except (UncompletedJobError, FailedJobError) as error:
