@@ -36,7 +36,8 @@ test: $(READY)  ## the fast tests (ARGS="..." goes to pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 test-all: $(READY)  ## every test that this machine can run
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(BIN)/python -m pytest -m "not slurm" $(ARGS)
+	$(BIN)/python -m pytest -m slurm -n 0 $(ARGS)
 
 lint: $(READY)  ## ruff: style and formatting
 	$(BIN)/ruff check .

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["browser"]
+
 # The networks here are tiny: a second thread gains nothing, and waits for ever where another process has its core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -21,6 +23,7 @@ TINY = (
     "data.batch_size=4",
     "trainer=cpu",
     "print_config=false",
+    "report=false",  # drawing takes longer than all the rest
 )
 
 
@@ -103,7 +106,14 @@ def finished_run(csv_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
     folder = tmp_path_factory.mktemp("run")
     with initialize_config_dir(str(conf_dir()), version_base="1.3"), _warnings_as_for_a_user():
-        overrides = [*TINY, "data=csv", f"data.root={csv_data}", "recipe.image_sizes=[32,48]", "recipe.epochs=[1,1]"]
+        overrides = [
+            *TINY,
+            "report=true",
+            "data=csv",
+            f"data.root={csv_data}",
+            "recipe.image_sizes=[32,48]",
+            "recipe.epochs=[1,1]",
+        ]
         config = compose("train", [*overrides, f"paths.output={folder}", "callbacks=none"])
         train(config, RunFolder(folder))
     return folder

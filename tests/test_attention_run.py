@@ -41,7 +41,9 @@ def runs(csv_data, tmp_path_factory):
 
 def train(call, csv_data, folder, *options):
     recipe = ("recipe=one_stage", "recipe.image_size=64", "recipe.epochs=2")
-    return call("train", *TINY, "data=csv", f"data.root={csv_data}", *recipe, *options, f"hydra.run.dir={folder}")
+    return call(
+        "train", *TINY, "report=true", "data=csv", f"data.root={csv_data}", *recipe, *options, f"hydra.run.dir={folder}"
+    )
 
 
 @pytest.mark.parametrize("head", OPTIONS)
@@ -70,7 +72,15 @@ def test_its_checkpoint_scores_as_it_did_and_starts_others(call, csv_data, runs,
     )
     head_options = OPTIONS[head][:2]
     again = call(
-        *("train", *TINY, "data=csv", f"data.root={csv_data}", *head_options, f"model.weights=run:{folder}"),
+        *(
+            "train",
+            *TINY,
+            "report=true",
+            "data=csv",
+            f"data.root={csv_data}",
+            *head_options,
+            f"model.weights=run:{folder}",
+        ),
         *("recipe=one_stage", "recipe.image_size=64", "train=false", f"hydra.run.dir={tmp_path / 'again'}"),
     )
     assert again.code == 0, again.err

@@ -84,10 +84,12 @@ def test_only_equal_images_are_compared(call, finished_run, tmp_path, change, me
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "Which runs?"),
-        (("runs=[one]",), "Which runs?"),
-        (("runs=one",), "Which runs?"),
+        ((), "There are no runs below logs."),
+        (("runs=[]",), "Which runs?"),
+        (("runs=[one]",), "There is no run folder one"),
+        (("runs=one",), "There is no run folder one"),
         (("runs=[one,two]",), "There is no run folder one"),
+        (("runs=[RUN]", "metric=val/mop"), "No run has a score 'val/mop'. Did you mean 'val/map'?"),
         (("runs=[RUN,RUN]", "split=test"), "There are no stored predictions"),
         (("runs=[RUN,RUN]", "bootstrap=0"), "bootstrap=0 has to be a number of resamples, 20 or more"),
     ],
@@ -96,3 +98,42 @@ def test_mistakes_are_one_line(call, finished_run, arguments, message):
     done = call("compare", *(argument.replace("RUN", str(finished_run)) for argument in arguments))
     assert done.code == 2 and message in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_all_runs_below_logs_are_on_one_page(call, finished_run, better, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "logs/train/day/plain")
+    shutil.copytree(better, tmp_path / "logs/sweep/wide/0")
+    shutil.copytree(finished_run, tmp_path / "logs/debug/day/left_out")
+    lost = tmp_path / "logs/train/day/lost"
+    shutil.copytree(finished_run, lost)
+    (lost / "config.yaml").unlink()
+    cut = tmp_path / "logs/train/day/cut"
+    shutil.copytree(finished_run, cut)
+    (cut / "summary.json").write_text((cut / "summary.json").read_text()[:50])
+    done = call("compare", "bootstrap=20", "out=pages/all.json")
+    assert done.code == 0, done.err
+    assert "2 finished runs below logs at their best epochs, by val/map" in done.out
+    assert "train/day/lost: config.yaml is missing" in done.out
+    assert "train/day/cut: logs/train/day/cut/summary.json is damaged" in done.out
+    assert "left_out" not in done.out
+    page, numbers = ((tmp_path / "pages" / name).read_text() for name in ("all.html", "all.json"))
+    assert [run["run"] for run in json.loads(numbers)["runs"][2:]] == ["logs/train/day/cut", "logs/train/day/lost"]
+    assert '<img src="data:image/jpeg;base64,' in page  # an image that the better one has right alone
+    assert "../logs/train/day/plain/report.html" in page
+
+
+def test_a_page_is_replaced_only_if_asked(call, finished_run):
+    assert call("compare", f"runs={finished_run}", "out=c.html").code == 0
+    done = call("compare", f"runs={finished_run}", "out=c.html")
+    assert done.code == 2 and "c.html exists already" in done.err
+    assert call("compare", f"runs={finished_run}", "out=c.html", "overwrite=true").code == 0
+
+
+def test_a_named_run_without_predictions_is_listed(call, finished_run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(finished_run, other)
+    (other / "predictions/val.csv").unlink()
+    done = call("compare", f"runs=[{finished_run},{other}]")
+    assert done.code == 0, done.err
+    assert "predictions/val.csv is missing" in done.out
+    assert "Not compared: There are no stored predictions" in done.out

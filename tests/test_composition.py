@@ -2,6 +2,8 @@
 
 import pytest
 
+from polytag.commands import options_first
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -50,3 +52,16 @@ def test_ctrl_c_before_a_training_is_no_traceback(call, monkeypatch):
     monkeypatch.setattr("polytag.check_config.check_keys", interrupted)
     done = call("train")
     assert (done.code, done.err) == (130, "Stopped.\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["a=1", "--config-dir", "c", "b=2"], ["--config-dir", "c", "a=1", "b=2"]),
+        (["-m", "a=1", "~callbacks.ema", "-cd", "x=y", "b=2"], ["-m", "-cd", "x=y", "a=1", "~callbacks.ema", "b=2"]),
+        (["+a=1", "--cfg", "job", "--config-dir=c"], ["--cfg", "job", "--config-dir=c", "+a=1"]),
+        ([], []),
+    ],
+)
+def test_options_may_stand_between_overrides(given, wanted):
+    assert options_first(given) == wanted

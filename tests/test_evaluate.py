@@ -130,7 +130,7 @@ def test_a_run_with_tta_is_scored_with_and_without(call, finished_run, csv_data,
     run, out = tmp_path / "run", tmp_path / "out/summary.json"
     recipe = ("recipe=one_stage", "recipe.image_size=32", "recipe.epochs=1")
     own = ("data=csv", f"data.root={csv_data}", "data.test_fraction=0.2", f"hydra.run.dir={run}", "tta=dihedral")
-    done = call("train", *TINY, *recipe, *own)
+    done = call("train", *TINY, "report=true", *recipe, *own)
     assert done.code == 0, done.err
     assert "with" in done.out and "TTA" in done.out
     summary = json.loads((run / "summary.json").read_text())

@@ -31,7 +31,10 @@ def searched_run(tmp_path_factory):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"), _warnings_as_for_a_user():
         own = ["data=csv", f"data.root={data}", "data.test_fraction=0.2", "data.val_fraction=0.27", "tta=dihedral"]
         recipe = ["recipe=one_stage", "recipe.image_size=32", "recipe.epochs=2", "callbacks=none"]
-        train(compose("train", [*TINY, *own, *SEARCH, *recipe, f"paths.output={folder}"]), RunFolder(folder))
+        train(
+            compose("train", [*TINY, "report=true", *own, *SEARCH, *recipe, f"paths.output={folder}"]),
+            RunFolder(folder),
+        )
     return folder
 
 

@@ -58,7 +58,7 @@ def assert_same(left, right, path="checkpoint"):
 
 
 def assert_equal_runs(whole, parts):
-    for file in ("metrics.csv", "predictions/val.csv", "policy.json"):
+    for file in ("metrics.csv", "steps.csv", "predictions/val.csv", "policy.json"):
         assert (parts / file).read_text() == (whole / file).read_text(), file
     names = {file.name for file in (whole / "checkpoints").iterdir()}
     assert names == {file.name for file in (parts / "checkpoints").iterdir()}

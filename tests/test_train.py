@@ -220,7 +220,7 @@ def test_a_sweep_makes_one_folder_a_job(call, csv_data, tmp_path):
 @pytest.mark.parametrize("mode", ["fast", "overfit", "limit", "profiler"])
 def test_debug_modes_run_below_logs_debug(call, csv_data, tmp_path, mode):
     options = (f"debug={mode}", "max_epochs_per_phase=1", f"paths.logs={tmp_path}")
-    done = call("train", *TINY[:3], *TINY[-2:], *data(csv_data), *options)
+    done = call("train", *TINY[:3], *TINY[-3:], *data(csv_data), *options)
     assert done.code == 0, done.err
     assert len(list((tmp_path / "debug").glob("*/*/summary.json"))) == 1
 

@@ -31,15 +31,18 @@ def build_trainer(
 ) -> "pl.Trainer":
     """Return the trainer with our callbacks, the config's, and the loggers; a job of a sweep is told the scores."""
     from lightning_fabric.utilities.exceptions import MisconfigurationException
+    from pytorch_lightning.callbacks import ProgressBar
 
     from polytag.callbacks.checkpoint import AtomicCheckpointIO
 
-    loggers = [build(node) for node in config.logger.values() if node is not None]
+    callbacks = _build_callbacks(config, folder, recipe, network, job)
+    sweep = None if config.sweep.number is None else str(config.sweep.name)
+    loggers = [build(node, **wanted(node, sweep=sweep)) for node in config.logger.values() if node is not None]
     try:
         trainer: pl.Trainer = build(
             config.trainer,
             max_epochs=recipe.epochs,
-            callbacks=_build_callbacks(config, folder, recipe, network, job),
+            callbacks=callbacks,
             logger=loggers or False,
             plugins=[AtomicCheckpointIO(), *cluster_environment()],
             sync_batchnorm=False,  # see prepare_batch_norm
@@ -47,7 +50,7 @@ def build_trainer(
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            enable_progress_bar=_shows_bar(config),
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
             enable_model_summary=False,
         )
     except MisconfigurationException as error:
@@ -127,6 +130,7 @@ def _build_callbacks(
     from polytag.callbacks.early_stopping import EarlyStopping
     from polytag.callbacks.history import History
     from polytag.callbacks.seeding import Seeding
+    from polytag.callbacks.steps import StepHistory
     from polytag.callbacks.stopping import Stopping
     from polytag.callbacks.sweep_report import SweepReport
     from polytag.callbacks.timing import Timing
@@ -141,22 +145,18 @@ def _build_callbacks(
     ]
     if config.sweep.number is not None:
         chosen.append(SweepReport(job, config.monitor.metric, config.monitor.mode))
+    timing = Timing()
     last = (EarlyStopping, RunCheckpoint, SweepReport, Stopping)
     return [
         Freeze(recipe, layer_groups(network)),
         GroupLR(recipe),
         Seeding(config.seed),
         *(callback for callback in chosen if not isinstance(callback, last)),
-        Timing(),
-        History(folder, recipe),
+        timing,
+        StepHistory(folder, timing),
+        History(folder, recipe, timing),
         *(callback for kind in last for callback in chosen if isinstance(callback, kind)),
     ]
-
-
-def _shows_bar(config: DictConfig) -> bool:
-    from rich.console import Console
-
-    return Console().is_terminal and config.callbacks.get("progress") is not None
 
 
 def build_compute(trainer: DictConfig) -> "Compute":

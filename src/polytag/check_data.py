@@ -261,3 +261,7 @@ def _print_table(console: Console, title: str, columns: Sequence[str], rows: Seq
     console.print(Text(title, style="bold"))
     console.print(table)
     console.print()
+
+
+if __name__ == "__main__":
+    main()

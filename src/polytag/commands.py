@@ -19,6 +19,9 @@ from polytag.composition import CompositionError, describe_mistake, raise_errors
 from polytag.errors import UserError
 from polytag.threads import wait_politely
 
+# Hydra's, without an equals sign.
+OPTIONS_WITH_VALUES = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
+
 
 def conf_dir() -> Path:
     """Return the folder of the configs: beside the sources in a clone, inside the package in a wheel."""
@@ -64,6 +67,7 @@ def command(
                 OverridesParser.create().parse_overrides(overrides)
                 if before is not None:
                     sys.argv += before(overrides) or []
+                sys.argv[1:] = options_first(sys.argv[1:])
                 raise_errors(always=True)
                 hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
             except KeyboardInterrupt:  # where nothing could be saved yet
@@ -81,6 +85,17 @@ def command(
         return main
 
     return decorate
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with its options before its overrides, which argparse wants in one piece."""
+    options: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        is_value = bool(options) and options[-1] in OPTIONS_WITH_VALUES
+        is_option = is_value or ((argument.startswith("-") or "=" not in argument) and not argument.startswith("~"))
+        (options if is_option else overrides).append(argument)
+    return [*options, *overrides]
 
 
 def user_error_in(error: BaseException) -> UserError | None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ from polytag.errors import UserError
 from polytag.losses.known import soft_targets
 from polytag.models.classifier import Classifier
 from polytag.models.layer_groups import layer_groups
-from polytag.schedule.curves import Constant
 from polytag.schedule.freeze import freeze
 from polytag.schedule.range_test import Compute
 from polytag.schedule.recipe import Phase, Recipe
@@ -77,12 +76,11 @@ def estimate(recipe: Recipe, classifier: Classifier, data: DataModule, trainer: 
     costs = []
     with progress_bar() as progress:
         for phase in progress.track(recipe.phases, description="Measuring"):
-            alike = replace(phase, epochs=1, lr=1.0, curve=Constant(), group_lr_div=())
-            is_new = alike not in measured
+            is_new = phase.work not in measured
             if is_new:
-                measured[alike] = measure(phase, classifier, data, compute)
-            seconds = phase_seconds(phase, measured[alike], *epoch_images(phase, data, trainer), has_average)
-            start = sum(pace.start for pace in measured[alike]) if is_new else 0.0
+                measured[phase.work] = measure(phase, classifier, data, compute)
+            seconds = phase_seconds(phase, measured[phase.work], *epoch_images(phase, data, trainer), has_average)
+            start = sum(pace.start for pace in measured[phase.work]) if is_new else 0.0
             images = phase.epochs * epoch_images(phase, data, trainer)[0] * trainer.world_size
             costs.append(Cost(images, seconds, start))
     return costs

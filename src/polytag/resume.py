@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,12 @@ log = logging.getLogger(__name__)
 
 # What may differ between the parts of a run: it changes neither samples nor weights.
 FREE = (
-    *("paths", "logger", "tags", "notes", "print_config", "train", "test", "sweep", "resume", "allow_changes"),
+    *("paths", "logger", "tags", "notes", "print_config", "report", "train", "test"),
+    *("sweep", "resume", "allow_changes"),
     *("dry_run", "data.root", "data.num_workers", "data.download"),  # the labels themselves are compared
     *("data.cache", "data.cache_gb", "data.cache_key"),
     *("data.shard_cache", "data.shard_cache_gb", "data.storage_options"),
-    *("callbacks.progress", "callbacks.model_summary", "callbacks.lr_monitor", "callbacks.stopping"),
+    *("callbacks.progress", "callbacks.stopping"),
     *("callbacks.checkpoint.every_minutes", "trainer.accelerator", "trainer.devices", "trainer.num_nodes"),
     *("trainer.strategy", "trainer.profiler", "trainer.log_every_n_steps"),
 )
@@ -185,6 +186,11 @@ def differences(old: DictConfig, new: DictConfig) -> list[str]:
         else:
             lines.append(f"{key}: {before.get(key)} -> {after.get(key)}")
     return lines
+
+
+def settings_that_matter(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain values of a config by their full names, without those that may change within a run."""
+    return {key: value for key, value in _flat(dict(values)).items() if not _is_in(key, FREE)}
 
 
 def _is_in(key: str, nodes: Sequence[str]) -> bool:

@@ -75,9 +75,19 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def steps_file(self) -> Path:
+        """One row an optimizer step."""
+        return self.path / "steps.csv"
+
+    @property
     def policy_file(self) -> Path:
         """How probabilities become labels."""
         return self.path / "policy.json"
+
+    @property
+    def model_file(self) -> Path:
+        """The blocks of the network."""
+        return self.path / "model.txt"
 
     @property
     def plots(self) -> Path:
@@ -162,6 +172,32 @@ class RunFolder:
     def append_history(self, row: Mapping[str, Any]) -> None:
         """Add the row of an epoch. The file is written anew as a whole: it is small, and columns may join later."""
         self._write_history([*self.read_history(), {key: _cell(value) for key, value in row.items()}])
+
+    def read_steps(self) -> list[dict[str, str]]:
+        """Return the rows of steps.csv; none where there is no such file."""
+        if not self.steps_file.exists():
+            return []
+        with open(self.steps_file, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def append_steps(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add the rows of some steps at the end, all with the same columns."""
+        text = csv_text(list(rows[0]), [[_cell(value) for value in row.values()] for row in rows])
+        with open(self.steps_file, "a", encoding="utf-8") as file:
+            file.write(text.split("\n", 1)[1] if file.tell() else text)
+
+    def sync_steps(self) -> None:
+        """See the rows of the steps onto the disk, as is done with checkpoints: a power failure then leaves no gap."""
+        if self.steps_file.exists():
+            with open(self.steps_file, "rb") as file:
+                os.fsync(file.fileno())
+
+    def cut_steps(self, steps: int) -> None:
+        """Keep only the rows of the first steps, which are whole; whatever was cut off in writing comes behind them."""
+        if self.steps_file.exists():
+            lines = self.steps_file.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= steps]
+            write_atomically(self.steps_file, "".join([*lines[:1], *kept]))
 
     def _write_history(self, rows: Sequence[Mapping[str, str]]) -> None:
         columns = list(dict.fromkeys(key for row in rows for key in row))

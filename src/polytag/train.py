@@ -42,6 +42,7 @@ KNOWN_WARNINGS = (
     ".*It is recommended to use `self.log.*sync_dist=True.*",  # scores are computed from the outputs of all ranks
     ".*Total length of `.*` across ranks is zero.*",  # data.val_fraction=0 leaves nothing to validate, as asked
     ".*dataloader is not resumable.*",  # our sampler asks how many batches are done
+    ".*`srun` command is available.*",  # fit() looks for Slurm although build_trainer has said where this runs
     ".*isinstance.treespec, LeafSpec.*",  # pytorch-lightning 2.6.6 asks torch 2.15 in a deprecated way
 )
 
@@ -92,10 +93,13 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
     from polytag.data.split import label_shift
     from polytag.data.statistics import describe
     from polytag.dry_run import dry_run
+    from polytag.models.summary import list_blocks
     from polytag.resume import checkpoint_to_resume, refuse_other_data, refuse_other_network
+    from polytag.run_folder import write_atomically
     from polytag.settle import settle, settle_lr_scale
     from polytag.tracking import console
     from polytag.tracking.loggers import recorded
+    from polytag.tracking.model_table import describe_network, model_text, print_groups
     from polytag.tracking.recipe_plot import plot_recipe
 
     keep_freed_memory()
@@ -141,19 +145,22 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
     if config.print_config:  # not before: an error should not stand below two hundred lines
         console.print_config(config)
     console.print_recipe(recipe, classifier.network, config.data.batch_size)
+    blocks = list_blocks(classifier.network, recipe.image_sizes)
+    print_groups(blocks, recipe, describe_network(classifier.network))
     if trainer.is_global_zero:
         folder.write_config(config, again=config.allow_changes)
+        write_atomically(folder.model_file, model_text(blocks, recipe, describe_network(classifier.network)))
         plot_recipe(recipe, folder.plots / "recipe.png")
     datamodule.fill_cache(recipe)
     let_others_go_on(folder)
-    with recorded(trainer.loggers, config):
+    with recorded(trainer.loggers, config, classifier):
         if config.train:
             fit(trainer, classifier, datamodule, resume_from)
         if job is not None and job.ledger.job(job.number).is_finished:
             log.info(f"Pruned: other jobs of the sweep were better by now. {how_to_go_on(trainer)}")
             return
         if trainer.is_global_zero:
-            finish(config, folder, table, classifier, recipe, start)
+            finish(config, folder, table, classifier, recipe, start, trainer)
 
 
 def fit(
@@ -217,13 +224,16 @@ def finish(
     classifier: "Classifier",
     recipe: "Recipe",
     start: float,
+    trainer: "pl.Trainer",
 ) -> None:
     """Score the best checkpoint on the validation rows and on any test rows; write what people read."""
     from polytag import build
     from polytag.inference.loaded_run import load_run, store_policy, untrained_run
     from polytag.tracking import console
+    from polytag.tracking.loggers import deliver
+    from polytag.tracking.media import make_media
     from polytag.tracking.plots import write_plots
-    from polytag.tracking.report import write_report
+    from polytag.tracking.report import Reported, write_report
     from polytag.tracking.summary import summarise
 
     has_trained = folder.checkpoint("best").exists()
@@ -244,10 +254,17 @@ def finish(
         if has_trained:
             store_policy(folder, found.policy, table.classes)
     folder.write_json(folder.policy_file, found.to_dict(table.classes))
-    write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), run)
+    if config.report:
+        write_plots(folder, recipe, (config.monitor.metric, config.monitor.mode), results.get(VAL), run)
     tta_scores = {split: result.scores for split, result in with_tta.items()}
     summary = summarise(config, folder, table, results, tta_scores, time.perf_counter() - start)
-    write_report(config, folder, results, found, summary)
+    if config.report:
+        write_report(Reported(config, folder, recipe, classifier.metrics, results, found, summary, run))
+    if trainer.loggers:
+        media = make_media(
+            folder, results.get(VAL) if config.report else None, found.policy.to_dict(table.classes)["thresholds"]
+        )
+        deliver(trainer.loggers, config, folder, media, summary, trainer.global_step)
     folder.write_json(folder.summary_file, summary)  # last: its presence says that the run is done
     log.info(f"Run folder: {folder.path}")
 

@@ -92,3 +92,10 @@ def test_labels_file_is_an_example_for_the_csv_source(tmp_path):
 def test_too_small_numbers_are_refused(tmp_path, numbers):
     with pytest.raises(UserError, match="at least 1 training scene"):
         read_digits(str(tmp_path), *numbers)
+
+
+def test_a_folder_of_photographs_is_left_alone(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"holds other files \(photo.jpg\).* Add data=folder, csv"):
+        read_digits(str(tmp_path), 3, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 
 from polytag.errors import UserError
 from polytag.metrics.bootstrap import bootstrap, interval
-from polytag.metrics.calibration import calibration_error, class_calibration_errors
+from polytag.metrics.calibration import calibration_error, class_calibration_errors, reliability
 
 
 def test_by_hand(evaluation_of):
@@ -58,3 +59,30 @@ def test_its_bootstrap_interval_lies_above_it(evaluation_of):
     found = calibration_error(evaluation).item()
     low, _ = interval(bootstrap({"calibration_error": calibration_error}, evaluation, 500)["calibration_error"])
     assert 0 < found < low
+
+
+def test_reliability_is_what_scikit_learn_draws(evaluation_of):
+    generator = np.random.default_rng(3)
+    probabilities = generator.random((60, 4))
+    targets = generator.integers(0, 2, (60, 4)).astype(np.int8)
+    targets[::7, 1] = -1
+    found = reliability(evaluation_of(probabilities, targets), bins=10)
+    known = targets.ravel() >= 0
+    shares, means = calibration_curve(targets.ravel()[known], probabilities.ravel()[known], n_bins=10)
+    assert found.shares.tolist() == pytest.approx(shares.tolist())
+    assert found.probabilities.tolist() == pytest.approx(means.tolist())
+    assert found.counts.sum() == known.sum()
+
+
+def test_reliability_of_all_labels_together_by_hand(evaluation_of):
+    # .1 and .3 are .2 in the mean, and one of two is true; .8 and 1 are .9, and both are true.
+    found = reliability(evaluation_of([[0.1, 0.8], [0.3, 1.0]], [[0, 1], [1, 1]]), bins=2)
+    assert found.counts.tolist() == [2, 2]
+    assert found.shares.tolist() == [0.5, 1]
+    assert found.error == pytest.approx((2 * 0.3 + 2 * 0.1) / 4)
+
+
+def test_reliability_without_any_label_is_undefined(evaluation_of):
+    found = reliability(evaluation_of([[0.5]], [[-1]]))
+    assert math.isnan(found.error)
+    assert found.counts.sum() == 0

@@ -3,7 +3,9 @@
 import math
 from dataclasses import asdict, fields
 
+import numpy as np
 import pytest
+from sklearn.metrics import fbeta_score
 
 from polytag.metrics.per_class import ClassScore, class_scores
 
@@ -80,3 +82,13 @@ def test_without_an_image_nothing_is_defined(evaluation):
         support, *shares, tp, fp, fn, tn = numbers(score)
         assert (support, tp, fp, fn, tn) == (0, 0, 0, 0, 0)
         assert len(shares) == 7 and all(math.isnan(value) for value in shares)
+
+
+def test_f2_is_that_of_scikit_learn(evaluation_of):
+    generator = np.random.default_rng(0)
+    probabilities, targets = generator.random((50, 3)), generator.integers(0, 2, (50, 3)).astype(np.int8)
+    targets[:, 2] = 0
+    *some, empty = class_scores(evaluation_of(probabilities, targets), CLASSES)
+    expected = fbeta_score(targets[:, :2], probabilities[:, :2] >= 0.5, beta=2, average=None)
+    assert [score.f2 for score in some] == pytest.approx(expected.tolist())
+    assert math.isnan(empty.f2)

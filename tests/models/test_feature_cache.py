@@ -133,7 +133,7 @@ recipe:
     )
     assert done.code == 0, done.err
     assert done.out.count("features computed once") >= 2
-    assert "epoch 3/3 · 32 px, all groups" in done.out
+    assert "epoch 3/3 · phase 1 · 32 px, all groups" in done.out
 
 
 def test_a_phase_that_trains_more_than_the_head_cannot_be():

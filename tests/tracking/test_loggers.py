@@ -1,4 +1,5 @@
 import glob
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from polytag.tracking.loggers import announce, close, recorded
 CONFIG = OmegaConf.create(
     {"seed": 3, "tags": ["planet"], "notes": "why", "recipe": {"lr": "${seed}", "sizes": [64, 96]}}
 )
+CLASSIFIER = SimpleNamespace(metrics={})
 
 
 class Memory(Logger):
@@ -40,17 +42,19 @@ def read_events(folder):
 
 def test_loggers_get_the_resolved_config_as_plain_values():
     logger = Memory()
-    announce([logger], CONFIG)
+    announce([logger], CONFIG, CLASSIFIER)
 
-    assert logger.calls == [{"seed": 3, "tags": ["planet"], "notes": "why", "recipe": {"lr": 3, "sizes": [64, 96]}}]
-    assert type(logger.calls[0]["recipe"]) is dict
+    (values,) = logger.calls
+    assert len(values.pop("git_commit")) == 40
+    assert values == {"seed": 3, "tags": ["planet"], "notes": "why", "recipe": {"lr": 3, "sizes": [64, 96]}}
+    assert type(values["recipe"]) is dict
 
 
 def test_loggers_are_closed_after_success_and_after_failure():
     good, bad = Memory(), Memory()
-    with recorded([good], CONFIG):
+    with recorded([good], CONFIG, CLASSIFIER):
         pass
-    with pytest.raises(KeyboardInterrupt), recorded([bad], CONFIG):
+    with pytest.raises(KeyboardInterrupt), recorded([bad], CONFIG, CLASSIFIER):
         raise KeyboardInterrupt
 
     assert good.calls[-1] == "success"
@@ -59,7 +63,7 @@ def test_loggers_are_closed_after_success_and_after_failure():
 
 def test_tensorboard_files_hold_metrics_and_config(tmp_path):
     logger = TensorBoardLogger(tmp_path, name="tensorboard", version="", default_hp_metric=False)
-    announce([logger], CONFIG)
+    announce([logger], CONFIG, CLASSIFIER)
     logger.log_metrics({"val/map": 0.25}, step=1)
     logger.log_metrics({"val/map": 0.5}, step=2)
     close([logger])
@@ -76,7 +80,7 @@ def test_tensorboard_files_hold_metrics_and_config(tmp_path):
 def test_two_tensorboard_runs_of_one_process_stay_apart(tmp_path):
     for job in (0, 1):
         logger = TensorBoardLogger(tmp_path / str(job), name="tensorboard", version="", default_hp_metric=False)
-        with recorded([logger], CONFIG):
+        with recorded([logger], CONFIG, CLASSIFIER):
             logger.log_metrics({"val/map": float(job)}, step=0)
 
     for job in (0, 1):

@@ -7,6 +7,7 @@ as PNG files with a `labels.csv` beside them, so everything that works on your o
 
 import csv
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from polytag.data.label_table import TRAIN, VAL, LabelTable, make_table
-from polytag.errors import UserError
+from polytag.errors import UserError, first_few
 
 CLASSES = tuple("0123456789")
 VERSION = 1  # part of the folder's name: raise it when the pixels change
+OWN = re.compile(r"\.|v\d+-seed")  # names of the folders that this module makes, and hidden files
 MAX_DIGITS = 4
 VAL_SHARE_OF_DIGITS = 0.25
 
@@ -37,7 +39,7 @@ def read_digits(
         scene_seed: The same seed gives the same pixels.
 
     Raises:
-        UserError: A number that is too small, or a folder that cannot be written.
+        UserError: A number that is too small, or a folder that cannot be written or holds something else.
     """
     if train_scenes < 1 or val_scenes < 1 or scene_size < 32:
         raise UserError(
@@ -46,6 +48,7 @@ def read_digits(
         )
     folder = Path(root) / f"v{VERSION}-seed{scene_seed}-{train_scenes}+{val_scenes}-{scene_size}px"
     if not folder.exists():
+        _refuse_other_files(Path(root))
         try:
             _write_scenes(folder, train_scenes, val_scenes, scene_size, scene_seed)
         except OSError as error:
@@ -61,6 +64,16 @@ def read_digits(
         hint=f"Delete {folder} and start again: it is composed anew.",
         origin=str(folder / "labels.csv"),
     )
+
+
+def _refuse_other_files(root: Path) -> None:
+    """Refuse to compose scenes among somebody's photographs, where only `data=` was forgotten."""
+    there = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    if other := [name for name in there if not OWN.match(name)]:
+        raise UserError(
+            f"data.root={root} holds other files ({first_few(other)}), and data=digits would write its scenes there. "
+            "Which data is it? Add data=folder, csv, miml, pascal or planet; for the scenes leave data.root out."
+        )
 
 
 def _write_scenes(folder: Path, train_scenes: int, val_scenes: int, size: int, seed: int) -> None:

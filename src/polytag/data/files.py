@@ -100,7 +100,7 @@ def _without(
     count, left = int(bad.sum()), int((~bad).sum())
     if not count:
         return table
-    below = os.path.commonpath([os.path.dirname(path) for path in table.paths[bad].tolist()])
+    below = os.path.commonpath([os.path.dirname(path) for path in table.paths[bad].tolist()]) or "."
     names = table.names[bad].tolist()
     listed = first_few([f"{name} ({why})" for name, why in zip(names, said, strict=True)] if said else names)
     verb = "image is" if len(table) == 1 else "images is" if count == 1 else "images are"

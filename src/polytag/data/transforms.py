@@ -56,6 +56,10 @@ def symmetry_of(key: Sequence[int]) -> int:
 class Transforms(Protocol):
     """What the datamodule needs of a transform group."""
 
+    @property
+    def resize(self) -> str:
+        """How the evaluation transforms make an image square: squish, crop or pad."""
+
     def train(self, size: int) -> Augmentation:
         """Return the random transforms of training images."""
 

@@ -169,6 +169,10 @@ class _Drawn:
     transforms: Transforms
     seeds: tuple[int, ...]
 
+    @property
+    def resize(self) -> str:
+        return self.transforms.resize
+
     def train(self, size: int) -> Augmentation:
         return self.transforms.train(size)
 

@@ -129,13 +129,24 @@ def paired_bootstrap(
         resamples: How many.
         seed: Of the resamples.
     """
-    assert torch.equal(a.targets, b.targets), "paired: the same images with the same labels"
     values_a, values_b = (bootstrap(metrics, one, resamples, seed) for one in (a, b))
-    differences = {}
+    return differences(metrics, a, b, values_a, values_b)
+
+
+def differences(
+    metrics: Mapping[str, Score],
+    a: Evaluation,
+    b: Evaluation,
+    values_a: Mapping[str, Floats],
+    values_b: Mapping[str, Floats],
+) -> dict[str, Difference]:
+    """Return how scores differ by what `bootstrap` found for both, of the same resamples."""
+    assert torch.equal(a.targets, b.targets), "paired: the same images with the same labels"
+    found = {}
     for name, score in metrics.items():
         gap = values_a[name] - values_b[name]
         defined = gap[~np.isnan(gap)]
         wins = -defined if is_less_better(score) else defined
         better = float(((wins > 0) + 0.5 * (wins == 0)).mean()) if len(wins) else float("nan")
-        differences[name] = Difference(float(score(a)), float(score(b)), *interval(gap), better)
-    return differences
+        found[name] = Difference(float(score(a)), float(score(b)), *interval(gap), better)
+    return found

@@ -1,5 +1,7 @@
 """Whether probabilities are what they say: of what gets 0.7, seven in ten should be there."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -34,3 +36,36 @@ def class_calibration_errors(evaluation: Evaluation, bins: int = 15) -> Tensor:
         spread.scatter_(1, places[:, column : column + 1], gaps[:, column : column + 1])
         errors.append(evaluation.total(spread).abs().sum(1))
     return ratio(torch.stack(errors, 1), evaluation.total(evaluation.known), torch.nan)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """The known decisions of all classes together, in K bins of equal width of their probabilities.
+
+    Attributes:
+        counts: ``(K,)`` decisions in each bin.
+        probabilities: ``(K,)`` their mean probability; NaN in an empty bin.
+        shares: ``(K,)`` share of them that are true; NaN in an empty bin.
+    """
+
+    counts: Tensor
+    probabilities: Tensor
+    shares: Tensor
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error of all decisions together; NaN without one."""
+        gaps = (self.probabilities - self.shares).abs().nan_to_num(0.0)
+        return float((gaps * self.counts).sum() / self.counts.sum())
+
+
+def reliability(evaluation: Evaluation, bins: int = 15) -> Reliability:
+    """Return what a reliability diagram shows, of an evaluation without weights."""
+    assert evaluation.weights is None
+    probabilities = evaluation.probabilities[evaluation.known].double()
+    places = (probabilities * bins).long().clamp(max=bins - 1)
+    hits = evaluation.positives[evaluation.known].double()
+    counts, sums, true = (
+        torch.bincount(places, weights, bins).double() for weights in (torch.ones_like(hits), probabilities, hits)
+    )
+    return Reliability(counts, sums / counts, true / counts)

@@ -77,7 +77,7 @@ def _check_name(name: str) -> None:
 def pool_features(backbone: TimmModel, features: Tensor) -> Tensor:
     """Turn the backbone's features into the ``(B, C)`` vectors that timm's own classifier would get."""
     pooled: Tensor = backbone.forward_head(features, pre_logits=True)
-    return pooled if pooled.ndim == 2 else _as_map(backbone, pooled).mean((2, 3))
+    return pooled if pooled.ndim == 2 else as_map(backbone, pooled).mean((2, 3))
 
 
 def map_features(backbone: TimmModel, features: Tensor) -> Tensor:
@@ -86,10 +86,11 @@ def map_features(backbone: TimmModel, features: Tensor) -> Tensor:
     The N patch tokens of a transformer become a map of N x 1, without class and register tokens: a mean or maximum
     over it is one over the patches.
     """
-    return _as_map(backbone, backbone.forward_head(features, pre_logits=True))
+    return as_map(backbone, backbone.forward_head(features, pre_logits=True))
 
 
-def _as_map(backbone: TimmModel, features: Tensor) -> Tensor:
+def as_map(backbone: TimmModel, features: Tensor) -> Tensor:
+    """Turn features of any layout into a ``(B, C, H, W)`` map; patch tokens, without the others, into N x 1."""
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise UserError(f"{type(backbone).__name__} gives no feature map. Set model.head=linear.")
     if features.ndim == 3:

@@ -134,8 +134,8 @@ class Classifier(pl.LightningModule):
         rhythm: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it outside
         if (
             batch_idx == 0 or (self.global_step + 1) % rhythm == 0
-        ):  # when loggers take it; else it costs time for nothing
-            self.log("loss", loss.detach(), prog_bar=True)
+        ):  # when the progress bar takes it; else it costs time for nothing
+            self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
 
     def validation_step(self, batch: Batch | FeatureBatch, batch_idx: int) -> None:
@@ -173,7 +173,7 @@ class Classifier(pl.LightningModule):
         losses = {"loss": float(self.train_loss.compute())}
         self.train_loss.reset()
         if self.mixing.is_on:
-            self.log("train/loss", losses["loss"])
+            self.log("train/loss", losses["loss"], logger=False)
             return
         logits, targets = self.train_outputs.compute()
         self.train_outputs.reset()
@@ -184,7 +184,8 @@ class Classifier(pl.LightningModule):
         scores = losses | score_all(self.metrics, Evaluation(probabilities, targets, self.policy.decide(probabilities)))
         for name, value in scores.items():
             full = f"{stage}/{name}"
-            self.log(full, value, prog_bar=full in (self.monitor, "val/loss"))
+            # Loggers get them with the rest of the epoch's row: see `polytag.callbacks.history`.
+            self.log(full, value, prog_bar=full in (self.monitor, "val/loss"), logger=False)
 
     def configure_model(self) -> None:
         """Share the weights out among the processes, with trainer=fsdp; the optimizer then has the shares."""

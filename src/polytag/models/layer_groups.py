@@ -30,9 +30,9 @@ def layer_groups(network: "Network", count: int | None = None) -> dict[str, list
         UserError: The backbone has fewer units than groups are wanted, or less than two are.
     """
     count = network.num_layer_groups if count is None else count
-    units = _backbone_units(network.backbone, coarse=True)
+    units = units_of(network.backbone, coarse=True)
     if not 2 <= count <= len(units) + 1:
-        units = _backbone_units(network.backbone, coarse=False)
+        units = units_of(network.backbone, coarse=False)
     if not 2 <= count <= len(units) + 1:
         raise UserError(
             f"model.layer_groups={count} is impossible with {network.backbone_name}: choose 2 to {len(units) + 1}."
@@ -50,20 +50,20 @@ def layer_groups(network: "Network", count: int | None = None) -> dict[str, list
     return groups
 
 
-def _backbone_units(backbone: nn.Module, coarse: bool) -> list[list[str]]:
-    """Return the parameter names of the backbone's units in the order of depth: stages where coarse, else blocks."""
-    matcher = getattr(backbone, "group_matcher", None)
+def units_of(module: nn.Module, coarse: bool) -> list[list[str]]:
+    """Return the parameter names of a part's units in the order of depth: stages if coarse, else blocks."""
+    matcher = getattr(module, "group_matcher", None)
     if matcher is not None:
         try:
             pattern = matcher(coarse=coarse)
         except AssertionError:  # a few models know their blocks only
             pattern = matcher()
-        by_depth: dict[int, list[str]] = match_parameters(backbone, pattern)
+        by_depth: dict[int, list[str]] = match_parameters(module, pattern)
         return [by_depth[depth] for depth in sorted(by_depth)]
     units: dict[tuple[str, ...], list[str]] = {}
-    for name, _ in backbone.named_parameters():
+    for name, _ in module.named_parameters():
         parts = tuple(name.split("."))
-        is_sequence = isinstance(getattr(backbone, parts[0]), (nn.Sequential, nn.ModuleList))
+        is_sequence = isinstance(getattr(module, parts[0]), (nn.Sequential, nn.ModuleList))
         units.setdefault(parts[: 1 + is_sequence], []).append(name)
     return list(units.values())
 
@@ -93,13 +93,14 @@ def frozen_modules(network: nn.Module, groups: Mapping[str, Sequence[str]], froz
     Modules without any parameter of their own go with the module around them.
     """
     members = {parameter for name in frozen for parameter in groups[name]}
-    return list(_frozen_below(network, "", members))
+    return [module for _, module in modules_of(network, members)]
 
 
-def _frozen_below(module: nn.Module, prefix: str, frozen: set[str]) -> Iterator[nn.Module]:
-    names = [f"{prefix}{name}" for name, _ in module.named_parameters()]
-    if names and frozen.issuperset(names):
-        yield module
-    elif not frozen.isdisjoint(names):
+def modules_of(module: nn.Module, members: Collection[str], path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Return the largest modules that have none but the named parameters, and some of them, with their paths."""
+    own = {name if not path else f"{path}.{name}" for name, _ in module.named_parameters()}
+    if own and own.issubset(members):
+        yield path, module
+    elif not own.isdisjoint(members):
         for name, child in module.named_children():
-            yield from _frozen_below(child, f"{prefix}{name}.", frozen)
+            yield from modules_of(child, members, name if not path else f"{path}.{name}")

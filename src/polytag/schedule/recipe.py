@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from polytag.errors import UserError, did_you_mean, first_few
-from polytag.schedule.curves import Curve
+from polytag.schedule.curves import Constant, Curve
 
 
 def group_names(count: int) -> tuple[str, ...]:
@@ -107,6 +107,11 @@ class Phase:
         """A few words for people about what trains."""
         once = ", features computed once" if self.precompute else ""
         return f"{join_names(self.frozen)} frozen{once}" if self.frozen else "all groups"
+
+    @property
+    def work(self) -> "Phase":
+        """An epoch of the phase without its rates: phases of equal work take equally long an epoch."""
+        return replace(self, epochs=1, lr=1.0, curve=Constant(), group_lr_div=())
 
     def describe(self) -> str:
         """Return one line for people: size, epochs, what is frozen."""

@@ -129,13 +129,13 @@ def _kind(target: int, is_chosen: bool) -> str:
 def _draw_image(figure: "Figure", picture: Pixels, maps: Sequence[Map], left: float, bottom: float) -> None:
     """Draw an image and its maps in a row."""
     side = picture.shape[0]
-    _panel(figure, (left, bottom, SIDE, SIDE), picture)
+    draw_panel(figure, (left, bottom, SIDE, SIDE), picture)
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
     for place, one in enumerate(maps, 1):
         x = left + place * (SIDE + GAP)
-        _panel(figure, (x, bottom, SIDE, SIDE), overlay(grey, enlarge(one.attention, side)))
+        draw_panel(figure, (x, bottom, SIDE, SIDE), overlay(grey, enlarge(one.attention, side)))
         bold, colour = ("bold" if one.kind in ("added", "missed") else "normal"), KIND_COLOURS.get(one.kind, GREY)
-        _write(figure, x, bottom + SIDE + 0.06, one.text, colour, bold)
+        write_text(figure, x, bottom + SIDE + 0.06, one.text, colour, bold)
 
 
 def enlarge(attention: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
@@ -152,14 +152,16 @@ def overlay(grey: Pixels, heat: npt.NDArray[np.float32]) -> Pixels:
     return np.asarray(np.rint(0.45 * grey + 0.55 * 255 * colours), np.uint8)
 
 
-def _panel(figure: "Figure", box: Box, pixels: Pixels) -> None:
+def draw_panel(figure: "Figure", box: Box, pixels: Pixels) -> None:
+    """Draw pixels into a box of a figure."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
     axes.imshow(pixels, aspect="auto")
     axes.axis("off")
 
 
-def _write(figure: "Figure", x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
+def write_text(figure: "Figure", x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
+    """Write a text that begins at a place in inches."""
     width, height = figure.get_size_inches()
     figure.text(x / width, y / height, text, color=colour, fontsize=8.5, fontweight=weight, parse_math=False)
 
@@ -169,10 +171,15 @@ def _draw_legend(figure: "Figure") -> None:
     y, x = figure.get_figheight() - 0.24, 2 * GAP
     words = (("right", "right", 0.5), ("+wrongly given", "added", 1.3), (f"{MARKS['missed']}missed", "missed", 0.85))
     for text, kind, width in words:
-        _write(figure, x, y, text, KIND_COLOURS[kind], "normal" if kind == "right" else "bold")
+        write_text(figure, x, y, text, KIND_COLOURS[kind], "normal" if kind == "right" else "bold")
         x += width
-    _write(figure, x, y, "neither", GREY)
-    _write(figure, x + 0.75, y, "attention: 0", INK)
+    write_text(figure, x, y, "neither", GREY)
+    draw_scale(figure, x + 0.75, y, "attention: 0", 0.77)
+
+
+def draw_scale(figure: "Figure", x: float, y: float, least: str, width: float) -> None:
+    """Say what the colours of maps mean, at a place in inches; `least`, of a width, is what the darkest is."""
+    write_text(figure, x, y, least, INK)
     shades = np.repeat(np.linspace(0, 1, 128, dtype=np.float32)[None], 8, axis=0)
-    _panel(figure, (x + 1.52, y - 0.02, 0.6, 0.13), overlay(np.full((8, 128, 1), 150, np.uint8), shades))
-    _write(figure, x + 2.17, y, "its largest", INK)
+    draw_panel(figure, (x + width, y - 0.02, 0.6, 0.13), overlay(np.full((8, 128, 1), 150, np.uint8), shades))
+    write_text(figure, x + width + 0.65, y, "its largest", INK)

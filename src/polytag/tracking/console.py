@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from polytag.data.label_table import TEST, TRAIN, VAL, LabelTable
+from polytag.data.label_table import ABSENT, PRESENT, TEST, TRAIN, UNKNOWN, VAL, LabelTable
 from polytag.data.statistics import imbalance, known_counts, label_counts, shares
 from polytag.run_folder import plain_values
 from polytag.schedule.recipe import Phase, Recipe, join_names
+from polytag.tracking.marked_names import labels_below
 
 if TYPE_CHECKING:
     from polytag.metrics.bootstrap import Difference
@@ -31,6 +32,11 @@ INTERVAL = "95 %\ninterval"
 MAX_METRIC_COLUMNS = 7
 MAX_CLASSES = 30  # in a table of labels; of more, half as many from either end
 WORDS = ("frozen", "curve", "transforms")  # columns that hold no numbers
+
+
+def look_again() -> None:
+    """Let the console see whether it prints to a terminal now: Rich looks once. `rich.reconfigure` does it so, too."""
+    console.__dict__ = Console(soft_wrap=True).__dict__
 
 
 def wide_console() -> Console:
@@ -51,10 +57,33 @@ def print_config(config: DictConfig) -> None:
     for key, value in plain.items():
         if isinstance(value, dict) and value:
             text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=200).rstrip()
-            tree.add(key).add(Syntax(text, "yaml", background_color="default"))
+            tree.add(key).add(Syntax(text, "yaml", theme="ansi_dark", background_color="default"))
         else:
-            tree.add(f"{key}: {value!r}")
+            tree.add(Text(yaml.safe_dump({key: value}, allow_unicode=True, width=200).rstrip()))
     console.print(tree)
+
+
+def print_head(table: LabelTable, count: int) -> None:
+    """Print the first rows of a label table: names of the labels, and beside them 1, 0, or ? where nobody knows."""
+    marks, wide = {PRESENT: "1", ABSENT: "0", UNKNOWN: "?"}, wide_console()
+    fits = sum(len(name) + 2 for name in table.classes) + 60 <= wide.width  # a column a class; else a string of marks
+    listed = Table(title="Label table", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+    for name in ("row", "image", "split", "labels"):
+        listed.add_column(name, justify="right" if name == "row" else "left", overflow="fold")
+    for name in table.classes if fits else [f"the {len(table.classes)} classes in order"]:
+        listed.add_column(Text(name), justify="right" if fits else "left", overflow="fold")
+    for row in range(min(count, len(table))):
+        values = [marks[int(target)] for target in table.targets[row]]
+        labels = ", ".join(text for text, _ in labels_below(table.targets[row], table.classes))
+        cells = (
+            str(row),
+            str(table.names[row]),
+            str(table.split[row]),
+            labels,
+            *(values if fits else ["".join(values)]),
+        )
+        listed.add_row(*map(Text, cells))
+    wide.print(listed)
 
 
 def print_labels(table: LabelTable) -> None:
@@ -81,7 +110,7 @@ def print_labels(table: LabelTable) -> None:
             listed.add_row(f"... {len(rest):,} between, {rest[-1]:,} to {rest[0]:,}")
         listed.add_row(Text(table.classes[column]), *(cells[column] for cells in columns.values()))
     console.print(listed, soft_wrap=False)  # long names are folded
-    console.print(f"Train images: {imbalance(train)}", highlight=False)
+    wide_console().print(f"Train images: {imbalance(train)}", highlight=False)
 
 
 def _counted(numbers: Iterable[int]) -> list[str]:

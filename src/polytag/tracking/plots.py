@@ -2,58 +2,32 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from polytag.errors import UserError
 from polytag.inference.scoring import Result
 from polytag.metrics.per_class import ClassScore, class_scores
 from polytag.models.heads import AttentionHead
 from polytag.run_folder import RunFolder
-from polytag.schedule.recipe import Recipe, join_names
+from polytag.schedule.recipe import Recipe
 from polytag.tracking.attention_plot import plot_attention
+from polytag.tracking.phase_shades import column, name_sizes, phase_spans, shade
 from polytag.tracking.picture_grid import plot_predictions
 from polytag.tracking.recipe_plot import draw_rates
-from polytag.tracking.style import BLUE, GREY, ORANGE, RED, clean, legend_beside, save, shorten
+from polytag.tracking.steps_plot import plot_loss, plot_rates
+from polytag.tracking.style import BLUE, GREY, INK, ORANGE, RED, clean, legend_beside, save, shorten
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from polytag.inference.loaded_run import LoadedRun
 
 log = logging.getLogger(__name__)
 
-SHADES = ("#e5e9f0", "#f3ead7", "#e3efe6")
 MAX_BARS = 60
-
-
-@dataclass(frozen=True)
-class Span:
-    """Epochs of one phase that were trained: from the first's start to the last's end."""
-
-    start: int
-    end: int
-    image_size: str
-    frozen: str
-
-
-def phase_spans(rows: Sequence[Mapping[str, str]]) -> list[Span]:
-    """Return the phases of the history in order; where early stopping cut one short, there is a gap behind it."""
-    spans: dict[str, Span] = {}
-    for row in rows:
-        epoch = int(row["epoch"])
-        start = spans[row["phase"]].start if row["phase"] in spans else epoch
-        spans[row["phase"]] = Span(start, epoch + 1, row["image_size"], row["frozen"])
-    return list(spans.values())
-
-
-def column(rows: Sequence[Mapping[str, str]], name: str) -> npt.NDArray[np.float64]:
-    """Return a column of the history; NaN where a row has no value."""
-    return np.array([float(row.get(name) or "nan") for row in rows])
 
 
 def best_row(rows: Sequence[Mapping[str, str]], metric: str, mode: str) -> int | None:
@@ -82,6 +56,9 @@ def write_plots(
     """
     if rows := folder.read_history():
         plot_history(rows, recipe, *monitor, folder.plots / "history.png")
+    if steps := folder.read_steps():
+        save(plot_loss(steps, rows), folder.plots / "loss.png")
+        save(plot_rates(steps, rows, recipe), folder.plots / "lr.png")
     if result is not None:
         plot_predictions(result, folder.plots / "predictions.png")
         scores = class_scores(result.evaluation, result.table.classes)
@@ -96,14 +73,18 @@ def write_plots(
 
 
 def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str, mode: str, path: Path) -> None:
-    """Draw losses, the monitored metric and the learning rates over the epochs, with the phases behind them.
+    """Draw the history of a run into a PNG file, see `history_figure`."""
+    save(history_figure(rows, recipe, metric, mode), path)
+
+
+def history_figure(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str, mode: str) -> "Figure":
+    """Return losses, the monitored metric and the learning rates over the epochs, with the phases behind them.
 
     Args:
         rows: The rows of metrics.csv; at least one.
         recipe: Gives the learning rates within the epochs, of which the rows hold only the last.
         metric: The monitored metric.
         mode: Whether `max` or `min` of it is best.
-        path: Where the PNG goes.
     """
     from matplotlib.figure import Figure
 
@@ -130,41 +111,12 @@ def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str,
     rates.locator_params(axis="x", integer=True)
     for axes in (losses, scores, rates):
         clean(axes)
-        _shade(axes, phase_spans(rows))
-    _name_sizes(losses, phase_spans(rows))
+        shade(axes, phase_spans(rows))
+    name_sizes(losses, phase_spans(rows))
     legend_beside(losses)
     if raw in rows[0]:
         legend_beside(scores, scores.lines[:2], [raw, metric])  # the shades are named above
-    save(figure, path)
-
-
-def _shade(axes: "Axes", spans: Sequence[Span]) -> None:
-    """Shade the phases that train only some groups, one shade for each set of frozen groups, if they are few."""
-    frozen_sets = list(dict.fromkeys(span.frozen for span in spans if span.frozen))
-    are_few = len(frozen_sets) <= len(SHADES)
-    named = set()
-    for span in spans:
-        if span.start and span.image_size != spans[spans.index(span) - 1].image_size:
-            axes.axvline(span.start, color="#c5cad3", linewidth=1, zorder=0)
-        if span.frozen:
-            text = f"{join_names(span.frozen.split('+'))} frozen" if are_few else "some groups frozen"
-            colour = SHADES[frozen_sets.index(span.frozen)] if are_few else SHADES[0]
-            axes.axvspan(
-                span.start, span.end, color=colour, linewidth=0, zorder=0, label=None if text in named else text
-            )
-            named.add(text)
-
-
-def _name_sizes(axes: "Axes", spans: Sequence[Span]) -> None:
-    """Write the image size above the epochs that have it."""
-    start = 0
-    for i, span in enumerate(spans):
-        if i + 1 == len(spans) or spans[i + 1].image_size != span.image_size:
-            middle = (spans[start].start + span.end) / 2
-            axes.annotate(
-                f"{span.image_size} px", (middle, 1.02), xycoords=("data", "axes fraction"), ha="center", fontsize=9
-            )
-            start = i + 1
+    return figure
 
 
 def plot_per_class(scores: Sequence[ClassScore], path: Path) -> None:
@@ -183,7 +135,7 @@ def plot_per_class(scores: Sequence[ClassScore], path: Path) -> None:
     axes.scatter([s.chance for s in shown], places, marker="|", s=90, color=RED, linewidth=2, label="guessing")
     for place, score in zip(places, shown, strict=True):
         text = f"{score.average_precision:.2f}  ({score.support:,} image{'s' * (score.support != 1)})"
-        axes.text(score.average_precision + 0.01, int(place), text, va="center", fontsize=8, color="#374151")
+        axes.text(score.average_precision + 0.01, int(place), text, va="center", fontsize=8, color=INK)
     axes.set_yticks(places, [shorten(s.name, 30) for s in shown], fontsize=9, parse_math=False)
     axes.set_xlim(0, 1.2)
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])

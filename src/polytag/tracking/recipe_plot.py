@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from polytag.schedule.recipe import Phase, Recipe
-from polytag.tracking.style import GREY, INK, clean, group_colours, legend_beside, save
+from polytag.tracking.style import GREY, GRID, INK, SHADES, clean, group_colours, legend_beside, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 # Inches: the epochs' part of the picture, a letter of the small writing in it.
@@ -20,7 +21,12 @@ POINTS_AN_EPOCH, MAX_POINTS = 60, 3000
 
 
 def plot_recipe(recipe: Recipe, path: Path) -> None:
-    """Draw image size, frozen groups and the learning rate of each group over the epochs."""
+    """Draw a recipe into a PNG file, see `recipe_figure`."""
+    save(recipe_figure(recipe), path)
+
+
+def recipe_figure(recipe: Recipe) -> "Figure":
+    """Return image size, frozen groups and the learning rate of each group over the epochs."""
     from matplotlib.figure import Figure
 
     count = len(recipe.groups)
@@ -43,8 +49,8 @@ def plot_recipe(recipe: Recipe, path: Path) -> None:
         clean(axes)
     for axes in (lanes, rates):
         for start in recipe.starts[1:]:
-            axes.axvline(start, color="#9ca3af", linewidth=0.8, zorder=0)
-    save(figure, path)
+            axes.axvline(start, color=GREY, alpha=0.6, linewidth=0.8, zorder=0)
+    return figure
 
 
 def draw_rates(axes: "Axes", recipe: Recipe, stretches: Sequence[tuple[int, int]]) -> None:
@@ -85,7 +91,7 @@ def _draw_sizes(axes: "Axes", recipe: Recipe) -> None:
     for (size, batch), same in groupby(_started(recipe), lambda item: (item[1].image_size, item[1].batch_size)):
         stretch = list(same)
         start, epochs = stretch[0][0], sum(phase.epochs for _, phase in stretch)
-        axes.bar(start, size, epochs, align="edge", color="#dbe1ea", edgecolor="white", linewidth=1)
+        axes.bar(start, size, epochs, align="edge", color=SHADES[0], edgecolor="white", linewidth=1)
         texts = [f"{size} px"] if batch is None else [f"{size} px, batch {batch}", f"{size} px"]
         _write(axes, texts, start, epochs, recipe, 0.06 * largest, "bottom")
     shown: list[int] = []
@@ -104,7 +110,7 @@ def _draw_lanes(axes: "Axes", recipe: Recipe) -> None:
         for start, phase in _started(recipe):
             is_frozen = group in phase.frozen
             style = {"facecolor": "white", "hatch": "////"} if is_frozen else {"facecolor": colour, "alpha": 0.45}
-            axes.barh(row, phase.epochs, 0.78, start, edgecolor="#d1d5db" if is_frozen else "white", **style)
+            axes.barh(row, phase.epochs, 0.78, start, edgecolor=GRID if is_frozen else "white", **style)
             rate = phase.lr / phase.group_lr_div[row]
             _write(axes, ["frozen"] if is_frozen else [f"{rate:.2g}"], start, phase.epochs, recipe, row, "center")
     axes.set_yticks(range(len(recipe.groups)), recipe.groups, fontsize=8.5)

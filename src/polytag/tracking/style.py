@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 # Okabe and Ito's colours, which people with any colour vision tell apart: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#6b7280"
-INK = "#374151"
+INK, GRID = "#374151", "#e5e7eb"
+SHADES = ("#e5e9f0", "#f3ead7", "#e3efe6")  # behind the phases of a training
 DPI = 150
 
 
@@ -35,7 +37,7 @@ def group_colours(count: int) -> list[str]:
 def clean(axes: "Axes", grid: Literal["x", "y"] = "y") -> None:
     """Take away what carries no data."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#e5e7eb", linewidth=0.8)
+    axes.grid(axis=grid, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8.5)
 
@@ -59,3 +61,15 @@ def save(figure: "Figure", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with any_script():
         figure.savefig(path, dpi=DPI, facecolor="white")
+
+
+def as_image(figure: "Figure") -> "Image":
+    """Return a figure as an image, which a notebook shows."""
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with any_script():
+        figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    return Image.open(buffer)

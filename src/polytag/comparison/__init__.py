@@ -1,0 +1,1 @@
+"""Many runs beside one another: which there are, how they differ, which is best, and on what they disagree."""
