@@ -22,6 +22,10 @@ from polytag.commands import options_first
         (["model=resnet81"], "There is no model=resnet81. Did you mean 'resnet18'? Known: convnext_tiny, "),
         (["experiment=miml"], "There is no experiment=miml. Known: frozen_features, miml_finetune, miml_keras, "),
         (["recipe.lr"], "'recipe.lr' has no value: recipe.lr=VALUE."),
+        (
+            ["logger=wandb,tensorboard"],
+            "'logger=wandb,tensorboard' is several values. A list of them: logger=[wandb,tensorboard]. train -m tries",
+        ),
         (["recipe.lr=a b=c"], "in 'recipe.lr=a b=c'. Put a value with special characters"),
         (["~recipe.lrr"], "'recipe.lrr' does not exist"),
         (["hydra.run.dir=${nope}"], "Interpolation key 'nope' not found"),
@@ -35,6 +39,25 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, arguments, message):
     assert done.err.startswith("Error: ")
     assert message in done.err
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "meant"),
+    [
+        ("compare", "logs/a", "runs=[logs/a]"),
+        ("explain", "logs/a", "run=logs/a"),
+        ("train", "logs/a", "resume=logs/a"),
+        ("predict", "photos", "source=photos"),
+        ("show", "photos", "data.root=photos"),
+    ],
+)
+def test_a_path_without_a_key_is_told_the_key(call, tmp_path, monkeypatch, command, path, meant):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("logs/a", "photos"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "logs/a/config.yaml").touch()
+    done = call(command, path)
+    assert (done.code, done.err) == (2, f"Error: '{path}' has no key. Probably meant: {meant}.\n")
 
 
 def test_the_whole_traceback_is_there_for_who_wants_it(call, monkeypatch):

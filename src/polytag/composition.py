@@ -25,6 +25,10 @@ QUOTING = (
     "whole argument into the shell's double quotes: \"run='logs/my run (1)'\"."
 )
 
+# What the path of a run folder, and of anything else, is to a command.
+RUN_KEYS = {"train": "resume", "evaluate": "run", "predict": "run", "explain": "run"}
+SOURCE_KEYS = {"predict": "source", "explain": "source"}
+
 
 def raise_errors(always: bool) -> None:
     """Let Hydra raise what it finds wrong, always or only if the user's environment says so."""
@@ -55,11 +59,24 @@ def describe_mistake(error: Exception, folder: str, name: str, overrides: Sequen
         return f"There is no {group}={option}.{did_you_mean(option, options)} Known: {', '.join(options)}."
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
-            return f"{error.override!r} has no value: {error.override}=VALUE."
+            return _bare_word(error.override, name)
         return f"{str(error).splitlines()[0]} in {error.override!r}. {QUOTING}"
     if found := re.match("Could not override '(.+)'", str(error)):
         return _unknown_key(found[1].lstrip("+"), folder, name, overrides)
+    if found := re.match("Ambiguous value for argument '(.+?)=(.+)'", str(error)):
+        sweep = f" {name} -m tries one after the other." if name == "train" else ""
+        return f"'{found[1]}={found[2]}' is several values. A list of them: {found[1]}=[{found[2]}].{sweep}"
     return " ".join(line for line in str(error).splitlines() if "hydra.cc" not in line)
+
+
+def _bare_word(word: str, name: str) -> str:
+    """Return what may be meant by an argument without an equals sign."""
+    if not Path(word).exists():
+        return f"{word!r} has no value: {word}=VALUE."
+    if name == "compare":
+        return f"{word!r} has no key. Probably meant: runs=[{word}]."
+    keys = RUN_KEYS if Path(word, "config.yaml").is_file() else SOURCE_KEYS
+    return f"{word!r} has no key. Probably meant: {keys.get(name, 'data.root')}={word}."
 
 
 def _unknown_key(key: str, folder: str, name: str, overrides: Sequence[str]) -> str:

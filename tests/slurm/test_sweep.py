@@ -95,7 +95,7 @@ def test_a_sweep_of_which_one_job_is_killed_and_one_pushed_out_ends_with_all_don
 
 def test_jobs_of_two_tasks_go_on_after_their_limit_of_time_and_without_the_sweep(cluster, start, tmp_path):
     hold, folder = tmp_path / "hold", cluster.folder / "logs/sweep/two"
-    hold.write_text("0.4")
+    hold.write_text("4")  # Slurm looks at limits twice a minute: jobs must not be done before
     command = (*TWO_TASKS, "recipe.epochs=2", "seed=1,2,3", "sweep.name=two", HOLD % hold)
     first = start(*command, "hydra.launcher.signal_delay_s=60")
     limited, other = wait_for(lambda: len(running(folder)) == 2 and running(folder))
