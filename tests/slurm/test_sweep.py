@@ -60,6 +60,16 @@ def wait_for(what, seconds=120):
     return found
 
 
+def hold_longer(hold):
+    (hold.parent / "longer").write_text("8")
+    (hold.parent / "longer").rename(hold)  # never seen empty
+
+
+def minutes_of(cluster, job):
+    """The full minutes that a job has run, below an hour."""
+    return int(cluster.run("squeue", "--noheader", "--jobs", job, "--format=%M").stdout.split(":")[0])
+
+
 def jobs_of(folder):
     file = folder / "ledger.journal"
     return Ledger.open(file).jobs() if file.exists() else []
@@ -95,11 +105,13 @@ def test_a_sweep_of_which_one_job_is_killed_and_one_pushed_out_ends_with_all_don
 
 def test_jobs_of_two_tasks_go_on_after_their_limit_of_time_and_without_the_sweep(cluster, start, tmp_path):
     hold, folder = tmp_path / "hold", cluster.folder / "logs/sweep/two"
-    hold.write_text("4")  # Slurm looks at limits twice a minute: jobs must not be done before
+    hold.write_text("0.4")
     command = (*TWO_TASKS, "recipe.epochs=2", "seed=1,2,3", "sweep.name=two", HOLD % hold)
-    first = start(*command, "hydra.launcher.signal_delay_s=60")
+    first = start(*command, "hydra.launcher.signal_delay_s=120")
     limited, other = wait_for(lambda: len(running(folder)) == 2 and running(folder))
-    cluster.run("scontrol", "update", f"JobId={limited.owner.slurm}", "TimeLimit=1")  # within the limit's warning
+    hold_longer(hold)  # Slurm looks at limits twice a minute only: the job must not be done before
+    minutes = minutes_of(cluster, limited.owner.slurm) + 2  # one or two are left: within the limit's warning
+    cluster.run("scontrol", "update", f"JobId={limited.owner.slurm}", f"TimeLimit={minutes}")
     wait_for(lambda: jobs_of(folder)[limited.number].owner != limited.owner)
     first.kill()
     first.wait()
