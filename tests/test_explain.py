@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from polytag import explain
+from polytag.policy.thresholds import Thresholds
 from polytag.tracking import activation_plot
 from polytag.tracking.activation_plot import Overlay, plot_overlays
 
@@ -59,6 +60,13 @@ def test_a_seeded_part_of_many_images(call, finished_run, photos, drawn):
     done = call("explain", f"run={finished_run}", f"source='{photos}'", "out=x", "limit=1")
     assert len(drawn) == 1
     assert done.out.splitlines()[-1] == "1 image of 3 (limit=1, seed=0) explained: x"
+
+
+def test_images_without_a_predicted_label_are_told(call, finished_run, photos, drawn, monkeypatch):
+    monkeypatch.setattr(Thresholds, "decide", lambda self, probabilities: probabilities > 2)
+    lines = call("explain", f"run={finished_run}", f"source='{photos}'", "out=x").out.splitlines()
+    assert lines[-2] == "No label is predicted for 3 of them: there the likeliest one is shown."
+    assert [len(overlays) for overlays in drawn.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

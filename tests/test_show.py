@@ -110,6 +110,24 @@ def test_brightness_is_a_factor_that_ends_at_white(call, labelled, views, monkey
     assert list(shown) == [1.5]
 
 
+def test_the_grid_names_each_image_above_its_labels(labelled, call, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(picture_grid, "draw_grid", lambda images, names, legend, columns: drawn.update(names=names))
+    monkeypatch.setattr(picture_grid, "save", lambda figure, path: None)
+    assert call("show", *labelled, "images=6", "out=here").code == 0
+    assert drawn["names"][0] == [("0.png", "file"), ("cat", "right"), ("dog", "right")]
+    assert drawn["names"][2] == [("2.png", "file"), ("none", "right")]
+
+
+def test_a_name_has_a_line_of_its_own_and_a_long_one_its_end(monkeypatch):
+    written = []
+    monkeypatch.setattr(picture_grid, "_write", lambda figure, x, y, text, kind: written.append((text, kind, y)))
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    picture_grid.draw_grid([pixels], [[("a/folder/with/a/long/name/1.jpg", "file"), ("cat", "right")]], [])
+    (name, _, above), (_, _, below) = written
+    assert name == "…er/with/a/long/name/1.jpg" and above > below
+
+
 def test_an_image_by_its_name_before_its_row():
     class Table:
         names = np.array(["2", "0", "c"])
@@ -123,6 +141,8 @@ def test_an_image_by_its_name_before_its_row():
     assert {chosen_row(Table(), None, seed) for seed in range(20)} == {0, 1, 2}
     with pytest.raises(UserError, match="image=3 is neither a name in the data nor a row from 0 to 2"):
         chosen_row(Table(), 3, 0)
+    with pytest.raises(UserError, match=r"data\.limit=3 leaves out all others\.$"):
+        chosen_row(Table(), "d", 0, limit=3)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ from rich.text import Text
 from polytag.commands import command
 from polytag.data.images import damage_of
 from polytag.data.label_table import UNKNOWN, LabelTable
-from polytag.data.statistics import cooccurrence, known_counts, label_counts, labels_per_image, shares
+from polytag.data.statistics import known_counts, label_counts, labels_per_image, shares
 from polytag.errors import UserError
+from polytag.metrics.label_pairs import true_pairs
 from polytag.tracking.console import wide_console
 
 MISSING, BROKEN, DUPLICATE, CONFLICT, MIS_SIZED = "missing", "broken", "duplicate", "conflicting labels", "mis-sized"
@@ -227,7 +228,7 @@ def _print_labels(table: LabelTable, console: Console) -> None:
 
 def _print_cooccurrence(table: LabelTable, console: Console, *, most_classes: int = 20, most_pairs: int = 20) -> None:
     """Print the whole matrix where it is small and fits the width, else the most frequent pairs."""
-    matrix = cooccurrence(table)
+    matrix = true_pairs(table.targets)
     numbers = [str(i) for i in range(1, len(matrix) + 1)]
     labels = [f"{number} {name}" for number, name in zip(numbers, table.classes, strict=True)]
     width = max(map(len, labels)) + 2 + len(matrix) * (len(str(matrix.max())) + 2)

@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
     from polytag.inference.loaded_run import load_run
     from polytag.inference.predictor import choose_device
     from polytag.predict import images_to_predict
-    from polytag.tracking.marked_names import sample_rows
+    from polytag.tracking.picture_choice import sample_rows
 
     check_keys(config, "explain")
     run = load_run(config.run, config.checkpoint)
@@ -45,9 +45,13 @@ def main(config: DictConfig) -> None:
         num_workers=config.num_workers,
         title="predicting" if len(table) > config.batch_size else None,
     )
-    files = write_pictures(run, table, probabilities, Path(config.out), asked, config.top_k)
+    decisions = run.policy.decide(probabilities)
+    files = write_pictures(run, table, probabilities, decisions, Path(config.out), asked, config.top_k)
     for file in files:
         print(file)
+    without = int((~decisions.any(1)).sum())
+    if without and asked is None and config.top_k is None:
+        print(f"No label is predicted for {without:,} of them: there the likeliest one is shown.")
     of_all = f" of {len(found):,} (limit={config.limit}, seed={config.seed})" if len(chosen) < len(found) else ""
     print(f"{len(files):,} image{'s' * (len(files) != 1)}{of_all} explained: {config.out}")
 
@@ -89,6 +93,7 @@ def write_pictures(
     run: "LoadedRun",
     table: "LabelTable",
     probabilities: "npt.NDArray[np.float32]",
+    decisions: "npt.NDArray[np.bool_]",
     out: Path,
     asked: "Sequence[int] | None",
     top_k: int | None,
@@ -99,6 +104,7 @@ def write_pictures(
         run: What predicted them.
         table: The N images.
         probabilities: ``(N, L)``.
+        decisions: ``(N, L)``, which labels are predicted.
         out: Folder for the pictures; below it they lie as the images do.
         asked: Numbers of the labels to show; None for those that `shown_labels` chooses.
         top_k: See there.
@@ -107,7 +113,7 @@ def write_pictures(
     from polytag.tracking.activation_plot import Overlay, plot_overlays
     from polytag.tracking.console import progress_bar
 
-    files, decisions = [], run.policy.decide(probabilities)
+    files = []
     with progress_bar() as progress:
         for row in progress.track(range(len(table)), description="explaining"):
             shown = shown_labels(probabilities[row], decisions[row], top_k) if asked is None else asked

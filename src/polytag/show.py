@@ -34,7 +34,7 @@ def main(config: DictConfig) -> None:
         console.print_config(config)
     number, phase = chosen_phase(config)
     table = build.build_table(config.data)
-    row = chosen_row(table, config.image, config.seed)
+    row = chosen_row(table, config.image, config.seed, config.data.limit)
     print("\n".join(describe(table)))
     console.print_head(table, config.rows)
     console.print_labels(table)
@@ -73,8 +73,14 @@ def chosen_phase(config: DictConfig) -> tuple[int, "Phase"]:
     return number, phases[number]
 
 
-def chosen_row(table: "LabelTable", image: str | int | None, seed: int) -> int:
+def chosen_row(table: "LabelTable", image: str | int | None, seed: int, limit: int | None = None) -> int:
     """Return the row of an image by its name, as the table lists it, or by its number, or else a seeded one.
+
+    Args:
+        table: Where it is.
+        image: Its name or number, or None.
+        seed: Of the choice.
+        limit: How many images of a larger data set the table has, for a clear error.
 
     Raises:
         UserError: There is no such image.
@@ -86,9 +92,10 @@ def chosen_row(table: "LabelTable", image: str | int | None, seed: int) -> int:
         return int(found[0])
     if isinstance(image, int) and 0 <= image < len(table):
         return image
+    left_out = f" data.limit={limit} leaves out all others." if limit else ""
     raise UserError(
         f"image={image} is neither a name in the data nor a row from 0 to {len(table) - 1}."
-        f"{did_you_mean(str(image), table.names.tolist())}"
+        f"{did_you_mean(str(image), table.names.tolist())}{left_out}"
     )
 
 
@@ -135,7 +142,8 @@ def show_augmentations(
     views = [shown(train(image, (config.seed, epoch, row))) for epoch in range(VIEWS)]
     kind = type(transforms).__name__
     name = shorten(str(table.names[row]), 40)
-    title = f"{name} as validation sees it, and in {VIEWS} augmentations ({kind}): phase {number}, {size} px"
+    brightness = f", brightness x {config.brightness:g}" if config.brightness != 1 else ""
+    title = f"{name} in validation, and in {VIEWS} augmentations ({kind}): phase {number}, {size} px{brightness}"
     plot_augmentations(shown(transforms.evaluation(size)(image)), views, title, path)
 
 

@@ -9,7 +9,6 @@ from polytag.data.label_table import make_table
 from polytag.data.statistics import (
     classes_of_every_image,
     classes_without_positive,
-    cooccurrence,
     describe,
     imbalance,
     known_counts,
@@ -32,13 +31,11 @@ def test_counts(table):
     assert label_counts(table).tolist() == [3, 3, 0, 1]
     assert labels_per_image(table).tolist() == [2, 2, 1, 1]
     assert unlabelled_rows(table).tolist() == [2, 4]
-    assert cooccurrence(table).tolist() == [[3, 2, 0, 1], [2, 3, 0, 1], [0, 0, 0, 0], [1, 1, 0, 1]]
 
 
 def test_counts_beyond_a_byte():
     table = make_table(Path("."), [f"{i}" for i in range(300)], [["a", "b"]] * 300)
     assert label_counts(table).tolist() == [300, 300]
-    assert cooccurrence(table).tolist() == [[300, 300], [300, 300]]
 
 
 # Four images: a cat of which nobody knows whether there is a dog; a dog, cat unknown; a cat, no dog; nothing known.
@@ -58,7 +55,6 @@ def test_what_is_unknown_counts_neither_as_there_nor_as_absent():
     assert shares(PARTIAL).tolist() == [1.0, 0.5, 0.0]
     assert labels_per_image(PARTIAL).tolist() == [1, 3]
     assert unlabelled_rows(PARTIAL).tolist() == [3]
-    assert cooccurrence(PARTIAL).tolist() == [[2, 0, 0], [0, 1, 0], [0, 0, 0]]
     assert classes_without_positive(PARTIAL) == ("emu",)
     assert classes_of_every_image(PARTIAL.rows(np.array([0, 1]))) == ()
     assert np.isnan(shares(PARTIAL.part("val"))).all()

@@ -1,6 +1,6 @@
 import numpy as np
 
-from polytag.metrics.label_pairs import largest, most_frequent, true_pairs
+from polytag.metrics.label_pairs import error_pairs, largest, most_frequent, true_pairs, true_shares
 
 CLASSES = ("a", "b", "c")
 
@@ -24,3 +24,18 @@ def test_largest_come_first_equal_ones_in_their_order_and_zeros_never():
 def test_most_frequent_keep_the_order_of_the_labels():
     assert most_frequent(np.array([1, 7, 0, 5]), 2).tolist() == [1, 3]
     assert most_frequent(np.array([1, 7, 0, 5]), 9).tolist() == [0, 1, 3]
+
+
+def test_pairs_of_a_missed_and_a_wrongly_given_label_are_counted():
+    targets = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, -1, 0], [0, 0, 1]], np.int8)
+    decisions = np.array([[0, 1, 0], [0, 0, 1], [1, 1, 1], [0, 1, 0], [0, 0, 1]], bool)
+
+    # The first image misses 0 for 1; the second 0 and 1 for 2; the third misses nothing; of the fourth nobody knows
+    # whether 1 is wrong; the fifth is right.
+    assert error_pairs(targets, decisions).tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+
+
+def test_shares_are_of_the_images_with_the_label_of_the_row():
+    targets = np.array([[1, 1, 0], [1, 0, 0], [1, -1, 0], [0, 1, -1]], np.int8)
+    shares = true_shares(targets)
+    np.testing.assert_allclose(shares, [[1, 1 / 2, 0], [1 / 2, 1, 0], [np.nan] * 3])

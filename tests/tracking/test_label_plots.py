@@ -1,11 +1,9 @@
 """Pictures of label matrices: their numbers, and that any matrix can be drawn."""
 
-import math
-
 import numpy as np
 import pytest
 
-from polytag.tracking.label_plots import cooccurrence_shares, draw_cooccurrence, draw_counts
+from polytag.tracking.label_plots import MAX_PAIRED, draw_cooccurrence, draw_counts, draw_pairs
 
 TARGETS = np.array([[1, 1, 0], [1, 0, 0], [1, -1, 0], [0, 1, -1]], np.int8)
 CLASSES = ("cat", "dog", "owl")
@@ -13,11 +11,6 @@ CLASSES = ("cat", "dog", "owl")
 
 def texts(axes):
     return [text.get_text() for text in axes.texts]
-
-
-def test_shares_are_of_the_images_with_the_label_of_the_row():
-    shares = cooccurrence_shares(TARGETS)
-    np.testing.assert_allclose(shares, [[1, 1 / 2, 0], [1 / 2, 1, 0], [math.nan] * 3])
 
 
 def test_counts_are_sorted_with_shares_of_what_is_known():
@@ -52,3 +45,29 @@ def test_any_number_of_classes_fits_its_figure(draw, classes):
 def test_no_image_and_no_label_are_drawn_too():
     assert texts(draw_counts(np.zeros((0, 2), np.int8), ("a", "b")).axes[0]) == ["0", "0"]
     draw_cooccurrence(np.zeros((3, 2), np.int8), ("a", "b")).draw_without_rendering()
+
+
+def pairs_axes(counts, classes):
+    figure = draw_pairs(np.array(counts), classes, "missed", "wrongly given", "Images")
+    (axes,) = figure.axes
+    return axes
+
+
+def test_each_count_but_0_stands_in_its_cell():
+    axes = pairs_axes([[0, 3], [12, 0]], ("a", r"$\bad"))
+
+    assert {(*map(int, text.get_position()), text.get_text()) for text in axes.texts} == {(1, 0, "3"), (0, 1, "12")}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", r"$\bad"]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("missed", "wrongly given")
+    assert axes.get_title(loc="left") == "Images"
+
+
+def test_of_very_many_labels_those_with_the_largest_sums_are_shown():
+    counts = np.zeros((80, 80), int)
+    counts[70, 3] = 5
+    axes = pairs_axes(counts, [str(i) for i in range(80)])
+
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(rows) == MAX_PAIRED
+    assert rows == [*(str(i) for i in range(MAX_PAIRED - 1)), "70"]
+    assert axes.get_title(loc="left") == f"Images, {MAX_PAIRED} of 80 labels a side"

@@ -1,6 +1,14 @@
 import numpy as np
+import pytest
 
-from polytag.tracking.picture_choice import Mistake, most_uncertain, most_wrong, without_label
+from polytag.tracking.picture_choice import (
+    Mistake,
+    highest_losses,
+    most_uncertain,
+    most_wrong,
+    sample_rows,
+    without_label,
+)
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.7, 0.6], [0.2, 0.8], [0.3, 0.05], [0.6, 0.4]], np.float64)
 TARGETS = np.array([[0, 1], [0, 1], [1, 0], [1, 1], [1, -1]], np.int8)
@@ -42,3 +50,24 @@ def test_without_label_come_those_first_that_should_have_most():
     targets = np.array([[0, 0], [1, 1], [1, 1], [1, -1]], np.int8)
 
     assert without_label(given, targets).tolist() == [2, 3, 0]
+
+
+def test_sampled_rows_are_distinct_ordered_and_repeatable():
+    rows = sample_rows(100, 12, seed=0)
+
+    assert len(set(rows.tolist())) == 12
+    assert rows.tolist() == sorted(rows.tolist())
+    assert rows.tolist() == sample_rows(100, 12, seed=0).tolist()
+    assert rows.tolist() != sample_rows(100, 12, seed=1).tolist()
+    assert sample_rows(3, 12, seed=0).tolist() == [0, 1, 2]
+
+
+def test_the_most_wrong_images_have_the_highest_mean_cross_entropy_of_their_known_labels():
+    probabilities = np.array([[0.9, 0.2], [0.5, 0.5], [1.0, 0.1], [0.3, 0.3]], np.float32)
+    targets = np.array([[1, 0], [1, 1], [0, -1], [-1, -1]], np.int8)
+
+    rows, losses = highest_losses(probabilities, targets, 2)
+
+    assert rows.tolist() == [2, 1]
+    # Means of -log of what each known label was given; of a certainty that is wrong, -log(1e-7).
+    assert losses == pytest.approx([0.164252, 0.693147, 16.118096, 0], abs=1e-5)

@@ -17,12 +17,6 @@ def labels_per_image(table: LabelTable) -> npt.NDArray[np.int64]:
     return np.bincount(table.positives.sum(1, dtype=np.int64)).astype(np.int64)
 
 
-def cooccurrence(table: LabelTable) -> npt.NDArray[np.int64]:
-    """Return ``(L, L)`` how many images have both labels; the diagonal is the label counts."""
-    targets = table.positives.astype(np.float64)  # whole numbers stay exact, and BLAS multiplies only floats
-    return (targets.T @ targets).astype(np.int64)
-
-
 def unlabelled_rows(table: LabelTable) -> npt.NDArray[np.int64]:
     """Return the indexes of the images without any label."""
     return np.flatnonzero(table.positives.sum(1, dtype=np.int64) == 0)

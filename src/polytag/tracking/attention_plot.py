@@ -12,7 +12,7 @@ import torch
 
 from polytag.data.label_table import ABSENT, PRESENT, UNKNOWN
 from polytag.inference.scoring import Result
-from polytag.tracking.marked_names import sample_rows
+from polytag.tracking.picture_choice import sample_rows
 from polytag.tracking.picture_grid import KIND_COLOURS
 from polytag.tracking.style import GREY, INK, save, shorten
 

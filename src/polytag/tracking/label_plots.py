@@ -1,4 +1,4 @@
-"""Pictures of a label matrix: how often each class occurs, and which occur together."""
+"""Pictures of a label matrix: how often each class occurs, which occur together, which are mistaken."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polytag.data.label_table import PRESENT, UNKNOWN
+from polytag.metrics.label_pairs import true_shares
 from polytag.tracking.console import short_count
 from polytag.tracking.style import BLUE, INK, clean, shorten
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Targets = npt.NDArray[np.int8]
 
 MAX_CLASSES = 100
+MAX_PAIRED = 24  # classes a side of a matrix of pairs
 MAX_NUMBERED = 20  # classes, up to which each cell of the matrix says its number
 
 
@@ -65,7 +67,7 @@ def draw_cooccurrence(targets: Targets, classes: Sequence[str]) -> "Figure":
 
     counts = (targets == PRESENT).sum(0)
     shown = _most_frequent(counts)
-    shares = cooccurrence_shares(targets[:, shown])
+    shares = true_shares(targets[:, shown])
     are_few = len(shown) <= MAX_NUMBERED
     side = max(len(shown) * (0.44 if are_few else 0.15), 2.6)
     figure = Figure(figsize=(side + 3.0, side + 2.6), layout="compressed")
@@ -84,11 +86,41 @@ def draw_cooccurrence(targets: Targets, classes: Sequence[str]) -> "Figure":
     return figure
 
 
-def cooccurrence_shares(targets: Targets) -> npt.NDArray[np.float64]:
-    """Return ``(L, L)``: of the images with the row's label, the share with the column's; NaN where there is none."""
-    positive, known = (targets == PRESENT).astype(np.float64), (targets != UNKNOWN).astype(np.float64)
-    both, either = positive.T @ positive, positive.T @ known
-    return np.where(either > 0, both / np.maximum(either, 1), np.nan)
+def draw_pairs(
+    counts: npt.NDArray[np.integer], classes: Sequence[str], row_name: str, column_name: str, title: str
+) -> "Figure":
+    """Return a matrix of counts with its numbers; of very many labels the rows and columns with the largest sums.
+
+    Args:
+        counts: ``(L, L)``.
+        classes: The L names.
+        row_name: What a row is.
+        column_name: What a column is.
+        title: What is counted.
+    """
+    from matplotlib.figure import Figure
+
+    rows, columns = _largest(counts.sum(1)), _largest(counts.sum(0))
+    shown = counts[np.ix_(rows, columns)]
+    figure = Figure(figsize=(max(0.42 * len(columns) + 2.6, 5.4), 0.34 * len(rows) + 2.2), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(
+        np.where(shown > 0, shown, np.nan), cmap="Blues", vmin=0, vmax=1.25 * max(1, shown.max()), aspect="auto"
+    )
+    for (y, x), count in np.ndenumerate(shown):
+        if count:
+            colour = "white" if count > 0.6 * shown.max() else INK
+            axes.text(x, y, f"{count}", ha="center", va="center", fontsize=7.5, color=colour)
+    names = [shorten(name, 24) for name in classes]
+    axes.set_yticks(range(len(rows)), [names[i] for i in rows], fontsize=8.5, parse_math=False)
+    axes.set_xticks(range(len(columns)), [names[i] for i in columns], fontsize=8.5, parse_math=False, rotation=90)
+    axes.set_ylabel(row_name)
+    axes.set_xlabel(column_name)
+    left_out = "" if len(classes) <= MAX_PAIRED else f", {MAX_PAIRED} of {len(classes):,} labels a side"
+    axes.set_title(f"{title}{left_out}", fontsize=10, loc="left")
+    axes.tick_params(length=0)
+    axes.spines[["top", "right", "bottom", "left"]].set_color("#d1d5db")
+    return figure
 
 
 def _draw_matrix(figure: "Figure", axes: "Axes", shares: npt.NDArray[np.float64]) -> None:
@@ -112,6 +144,11 @@ def _write_numbers(axes: "Axes", shares: npt.NDArray[np.float64], counts: npt.ND
         elif share > 0:
             colour = "white" if share > 0.4 else INK
             axes.text(column, row, _percent(share), ha="center", va="center", fontsize=7.5, color=colour)
+
+
+def _largest(sums: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """Return the places of the largest sums, in their order."""
+    return np.sort(np.argsort(-sums, kind="stable")[:MAX_PAIRED])
 
 
 def _most_frequent(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:

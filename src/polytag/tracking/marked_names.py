@@ -44,28 +44,3 @@ def labels_below(targets: npt.NDArray[np.int8], classes: Sequence[str]) -> list[
         return marked_names(targets, targets != ABSENT, classes)
     named = marked_names(targets, targets == PRESENT, classes) if (targets == PRESENT).any() else []
     return [*named, (f"? {unknown.sum()} unknown", "unknown")]
-
-
-def sample_rows(rows: int, count: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return the indexes of a seeded choice of rows, in their order."""
-    return np.sort(np.random.default_rng(seed).choice(rows, min(count, rows), replace=False))
-
-
-def most_wrong_rows(
-    probabilities: npt.NDArray[np.floating[Any]], targets: npt.NDArray[Any], count: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Return the indexes of the images with the highest loss, the highest first, and the losses of all images.
-
-    The loss of an image is the mean binary cross-entropy of its known labels, whatever loss was trained with; of an
-    image of which nothing is known it is 0.
-
-    Args:
-        probabilities: ``(N, L)``.
-        targets: ``(N, L)``, -1 where unknown.
-        count: How many indexes.
-    """
-    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-    known = targets >= 0
-    surprise = -np.log(np.where(targets == 1, clipped, 1 - clipped))
-    losses = np.where(known, surprise, 0).sum(1) / np.maximum(known.sum(1), 1)
-    return np.argsort(-losses, kind="stable")[:count], losses

@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from polytag.inference.scoring import Result
 from polytag.metrics.curves import ALL, curves
-from polytag.metrics.error_pairs import error_pairs
+from polytag.metrics.label_pairs import error_pairs
 from polytag.metrics.per_class import ClassScore, class_scores
 from polytag.run_folder import RunFolder
-from polytag.tracking.co_occurrence_plot import plot_co_occurrence
 from polytag.tracking.curves_plot import plot_precision_recall, plot_threshold_curves
-from polytag.tracking.marked_names import marked_names, most_wrong_rows, sample_rows
+from polytag.tracking.label_plots import draw_pairs
+from polytag.tracking.marked_names import marked_names
+from polytag.tracking.picture_choice import highest_losses, sample_rows
 from polytag.tracking.picture_grid import plot_images, resize_to
 from polytag.tracking.style import save
 
@@ -57,7 +58,7 @@ def make_media(folder: RunFolder, result: Result | None, thresholds: Mapping[str
 def _draw(plots: Path, result: Result, thresholds: Mapping[str, float | None]) -> None:
     """Draw the most wrong images, the curves of each class, and which labels are given for which."""
     table, probabilities, decisions = result.table, result.probabilities, result.decisions
-    worst, _ = most_wrong_rows(probabilities, table.targets, WORST)
+    worst, _ = highest_losses(probabilities, table.targets, WORST)
     plot_images(result, worst, plots / "most_wrong.png")
     scores = [score for score in class_scores(result.evaluation, table.classes) if score.support]
     order = {score.name: score.average_precision for score in scores} | {ALL: -1.0}  # the lowest first
@@ -72,12 +73,12 @@ def _draw(plots: Path, result: Result, thresholds: Mapping[str, float | None]) -
     pairs = error_pairs(table.targets, decisions)
     if pairs.any():
         words = ("missed", "wrongly given", "Images that miss one label and get another")
-        save(plot_co_occurrence(pairs, table.classes, *words), plots / "error_pairs.png")
+        save(draw_pairs(pairs, table.classes, *words), plots / "error_pairs.png")
 
 
 def _tables(result: Result, thresholds: Mapping[str, float | None]) -> dict[str, Table]:
     """Return the tables that have rows."""
-    worst, losses = most_wrong_rows(result.probabilities, result.table.targets, IMAGES)
+    worst, losses = highest_losses(result.probabilities, result.table.targets, IMAGES)
     sample = sample_rows(len(result.table), IMAGES, seed=0)
     tables = {
         "per_class": _class_table(result, thresholds),

@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from polytag.data.label_table import LabelTable
 from polytag.inference.scoring import Result
-from polytag.tracking.marked_names import labels_below, marked_names, sample_rows
-from polytag.tracking.style import DPI, any_script, save, shorten
+from polytag.tracking.marked_names import labels_below, marked_names
+from polytag.tracking.picture_choice import sample_rows
+from polytag.tracking.style import DPI, any_script, save, shorten, shorten_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300", "unknown": "#5b6472"}
+KIND_COLOURS = {"right": "#00735a", "added": "#b84300", "missed": "#b84300", "unknown": "#5b6472", "file": "#5b6472"}
+PLAIN = ("right", "file")  # kinds of words that are not bold
 
 
 def plot_predictions(result: Result, path: Path, count: int = 12, seed: int = 0, columns: int = 4) -> None:
@@ -25,7 +27,7 @@ def plot_predictions(result: Result, path: Path, count: int = 12, seed: int = 0,
 
 
 def plot_images(result: Result, chosen: npt.NDArray[np.intp], path: Path, columns: int = 4) -> None:
-    """Draw some images with their labels below: right, wrongly given (+) and missed (−) ones.
+    """Draw some images with their names and labels below: right, wrongly given (+) and missed (−) ones.
 
     Args:
         result: The predictions.
@@ -34,7 +36,7 @@ def plot_images(result: Result, chosen: npt.NDArray[np.intp], path: Path, column
         columns: Images side by side.
     """
     table = result.table
-    names = [marked_names(table.targets[i], result.decisions[i], table.classes) for i in chosen]
+    names = [[_file(table, i), *marked_names(table.targets[i], result.decisions[i], table.classes)] for i in chosen]
     legend = [("right", "right"), ("+ wrongly given", "added"), ("\N{MINUS SIGN} missed", "missed")]
     save(draw_grid((table.read(i) for i in chosen), names, legend, columns), path)
 
@@ -42,7 +44,7 @@ def plot_images(result: Result, chosen: npt.NDArray[np.intp], path: Path, column
 def plot_labelled(
     table: LabelTable, path: Path, count: int = 12, seed: int = 0, columns: int = 4, brightness: float = 1.0
 ) -> None:
-    """Draw a seeded choice of images with their labels below.
+    """Draw a seeded choice of images with their names and labels below.
 
     Args:
         table: At least one image.
@@ -53,8 +55,12 @@ def plot_labelled(
         brightness: Times the pixel values, cut off at white: for images too dark to see anything in.
     """
     chosen = sample_rows(len(table), count, seed)
-    names = [labels_below(table.targets[i], table.classes) for i in chosen]
+    names = [[_file(table, i), *labels_below(table.targets[i], table.classes)] for i in chosen]
     save(draw_grid((brighten(table.read(i), brightness) for i in chosen), names, [], columns), path)
+
+
+def _file(table: LabelTable, row: np.intp) -> tuple[str, str]:
+    return str(table.names[row]), "file"
 
 
 def brighten(pixels: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
@@ -72,7 +78,8 @@ def draw_grid(
 
     Args:
         images: ``(H, W, 3)`` RGB each; at least one.
-        names: Pairs of a text and its kind for each image, at least one; see `marked_names`.
+        names: Pairs of a text and its kind for each image, at least one; see `marked_names`. One of kind `file` has a
+            line of its own.
         legend: Such pairs that stand above all images.
         columns: Images side by side.
     """
@@ -115,7 +122,7 @@ def _write(figure: "Figure", x: float, y: float, text: str, kind: str) -> None:
         fontsize=9.5,
         va="top",
         parse_math=False,
-        fontweight="normal" if kind == "right" else "bold",
+        fontweight="normal" if kind in PLAIN else "bold",
     )
 
 
@@ -136,15 +143,15 @@ def _flow(
     renderer = FigureCanvasAgg(figure).get_renderer()
     placed, x, line = [], 0.0, 0
     for text, kind in words:
-        shown = shorten(text, 26)
-        probe = Text(0, 0, shown, fontsize=9.5, fontweight="normal" if kind == "right" else "bold", parse_math=False)
+        shown = shorten_path(text, 26) if kind == "file" else shorten(text, 26)
+        probe = Text(0, 0, shown, fontsize=9.5, fontweight="normal" if kind in PLAIN else "bold", parse_math=False)
         probe.set_figure(figure)
         with any_script():
             length = probe.get_window_extent(renderer).width / figure.dpi
         if x and x + length > width:
             x, line = 0.0, line + 1
         placed.append((x, line, shown, kind))
-        x += length + space
+        x = width if kind == "file" else x + length + space
     return placed
 
 

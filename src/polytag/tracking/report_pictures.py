@@ -12,9 +12,9 @@ import numpy.typing as npt
 from polytag.data.label_table import LabelTable
 from polytag.errors import UserError
 from polytag.inference.scoring import Result
-from polytag.tracking.marked_names import marked_names, sample_rows
+from polytag.tracking.marked_names import marked_names
 from polytag.tracking.page import data_url
-from polytag.tracking.picture_choice import Mistake, most_uncertain, most_wrong, without_label
+from polytag.tracking.picture_choice import Mistake, most_uncertain, most_wrong, sample_rows, without_label
 from polytag.tracking.picture_grid import resize_to
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from polytag.data.label_table import UNKNOWN
 from polytag.inference.scoring import Result
 from polytag.metrics.bootstrap import bootstrap, interval
-from polytag.metrics.error_pairs import error_pairs
-from polytag.metrics.label_pairs import Counts, largest, most_frequent, true_pairs
+from polytag.metrics.label_pairs import Counts, error_pairs, largest, most_frequent, true_pairs
 from polytag.metrics.per_class import ClassScore, class_scores
 from polytag.metrics.scores import Score
 from polytag.tracking.console import duration

@@ -24,6 +24,11 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def shorten_path(text: str, length: int) -> str:
+    """Return the text, or its end behind an ellipsis: names of files differ there."""
+    return text if len(text) <= length else "…" + text[1 - length :]
+
+
 def group_colours(count: int) -> list[str]:
     """Return a colour a layer group, the head's always the same; for more than five, shades from dark to light."""
     if count <= 5:
