@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from polytag import explain
-from polytag.policy.thresholds import Thresholds
+from polytag.inference.loaded_run import load_run
 from polytag.tracking import activation_plot
 from polytag.tracking.activation_plot import Overlay, plot_overlays
 
@@ -63,7 +63,7 @@ def test_a_seeded_part_of_many_images(call, finished_run, photos, drawn):
 
 
 def test_images_without_a_predicted_label_are_told(call, finished_run, photos, drawn, monkeypatch):
-    monkeypatch.setattr(Thresholds, "decide", lambda self, probabilities: probabilities > 2)
+    monkeypatch.setattr(type(load_run(finished_run).policy), "decide", lambda self, probabilities: probabilities > 2)
     lines = call("explain", f"run={finished_run}", f"source='{photos}'", "out=x").out.splitlines()
     assert lines[-2] == "No label is predicted for 3 of them: there the likeliest one is shown."
     assert [len(overlays) for overlays in drawn.values()] == [1, 1, 1]

@@ -161,6 +161,8 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
             return
         if trainer.is_global_zero:
             finish(config, folder, table, classifier, recipe, start, trainer)
+    if trainer.is_global_zero:
+        log.info(f"Run folder: {folder.path}")  # below what loggers say at their end
 
 
 def fit(
@@ -231,9 +233,10 @@ def finish(
     from polytag.inference.loaded_run import load_run, store_policy, untrained_run
     from polytag.tracking import console
     from polytag.tracking.loggers import deliver
-    from polytag.tracking.media import make_media
+    from polytag.tracking.media import Media, make_media
     from polytag.tracking.plots import write_plots
     from polytag.tracking.report import Reported, write_report
+    from polytag.tracking.style import left_out_if_it_fails
     from polytag.tracking.summary import summarise
 
     has_trained = folder.checkpoint("best").exists()
@@ -261,12 +264,12 @@ def finish(
     if config.report:
         write_report(Reported(config, folder, recipe, classifier.metrics, results, found, summary, run))
     if trainer.loggers:
-        media = make_media(
-            folder, results.get(VAL) if config.report else None, found.policy.to_dict(table.classes)["thresholds"]
-        )
+        media = Media()
+        with left_out_if_it_fails("What dashboards get to look at"):
+            thresholds = found.policy.to_dict(table.classes)["thresholds"]
+            media = make_media(folder, results.get(VAL) if config.report else None, thresholds)
         deliver(trainer.loggers, config, folder, media, summary, trainer.global_step)
     folder.write_json(folder.summary_file, summary)  # last: its presence says that the run is done
-    log.info(f"Run folder: {folder.path}")
 
 
 def score_splits(

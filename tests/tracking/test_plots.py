@@ -13,7 +13,7 @@ from polytag.schedule.curves import OneCycle
 from polytag.schedule.recipes import freeze_unfreeze
 from polytag.tracking import plots
 from polytag.tracking.picture_grid import resize_to
-from polytag.tracking.style import shorten
+from polytag.tracking.style import shorten, shorten_path
 
 
 def history_row(epoch, phase, size, frozen="", **values):
@@ -129,6 +129,24 @@ def test_a_run_without_training_or_labels_gets_the_pictures_it_can_have(tmp_path
     result = result_of(tmp_path, [(20, 20)] * 2, ("a",), [[0], [0]], [[0.9], [0.2]])
     plots.write_plots(folder, RECIPE, ("val/map", "max"), result)
     assert sorted(path.name for path in folder.plots.iterdir()) == ["predictions.png"]
+
+
+def test_a_picture_that_cannot_be_made_is_a_warning_and_the_others_are_made(tmp_path, monkeypatch, caplog):
+    def fail(*_):
+        raise ValueError("no font")
+
+    monkeypatch.setattr(plots, "plot_predictions", fail)
+    result = result_of(tmp_path, [(20, 20)] * 2, ("a",), [[1], [0]], [[0.9], [0.2]])
+    folder = RunFolder(tmp_path / "run")
+    plots.write_plots(folder, RECIPE, ("val/map", "max"), result)
+
+    assert [path.name for path in folder.plots.iterdir()] == ["per_class.png"]
+    assert caplog.messages == ["plots/predictions.png is left out. (ValueError: no font)"]
+
+
+def test_paths_keep_their_end():
+    assert shorten_path("a/b.jpg", 7) == "a/b.jpg"
+    assert shorten_path("photos/b.jpg", 7) == "…/b.jpg"
 
 
 def test_long_names_end_in_an_ellipsis():

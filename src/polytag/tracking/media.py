@@ -1,7 +1,7 @@
 """What a run shows of its results: pictures and tables, made once for whichever dashboards there are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ class Table:
 class Media:
     """What is sent at the end of a run, by name: PNG files of the run folder, and tables."""
 
-    pictures: Mapping[str, Path]
-    tables: Mapping[str, Table]
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
 
 def make_media(folder: RunFolder, result: Result | None, thresholds: Mapping[str, float | None]) -> Media:

@@ -1,13 +1,11 @@
 """Pictures of a run: its history, predictions, classes, attention. matplotlib is slow to import: functions do it."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polytag.errors import UserError
 from polytag.inference.scoring import Result
 from polytag.metrics.per_class import ClassScore, class_scores
 from polytag.models.heads import AttentionHead
@@ -18,14 +16,23 @@ from polytag.tracking.phase_shades import column, name_sizes, phase_spans, shade
 from polytag.tracking.picture_grid import plot_predictions
 from polytag.tracking.recipe_plot import draw_rates
 from polytag.tracking.steps_plot import plot_loss, plot_rates
-from polytag.tracking.style import BLUE, GREY, INK, ORANGE, RED, clean, legend_beside, save, shorten
+from polytag.tracking.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    RED,
+    clean,
+    left_out_if_it_fails,
+    legend_beside,
+    save,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from polytag.inference.loaded_run import LoadedRun
-
-log = logging.getLogger(__name__)
 
 MAX_BARS = 60
 
@@ -54,22 +61,26 @@ def write_plots(
         result: Of the validation rows, if there are any.
         run: What predicted them, to show where it looks, if its head has attention.
     """
-    if rows := folder.read_history():
-        plot_history(rows, recipe, *monitor, folder.plots / "history.png")
-    if steps := folder.read_steps():
-        save(plot_loss(steps, rows), folder.plots / "loss.png")
-        save(plot_rates(steps, rows, recipe), folder.plots / "lr.png")
-    if result is not None:
+    rows, steps = folder.read_history(), folder.read_steps()
+    if rows:
+        with left_out_if_it_fails("plots/history.png"):
+            plot_history(rows, recipe, *monitor, folder.plots / "history.png")
+    if steps:
+        with left_out_if_it_fails("plots/loss.png"):
+            save(plot_loss(steps, rows), folder.plots / "loss.png")
+        with left_out_if_it_fails("plots/lr.png"):
+            save(plot_rates(steps, rows, recipe), folder.plots / "lr.png")
+    if result is None:
+        return
+    with left_out_if_it_fails("plots/predictions.png"):
         plot_predictions(result, folder.plots / "predictions.png")
-        scores = class_scores(result.evaluation, result.table.classes)
-        if any(score.support for score in scores):
+    scores = class_scores(result.evaluation, result.table.classes)
+    if any(score.support for score in scores):
+        with left_out_if_it_fails("plots/per_class.png"):
             plot_per_class(scores, folder.plots / "per_class.png")
-        if run is not None and isinstance(run.network.head, AttentionHead):
-            seen = (run.network, run.transforms, run.image_size)
-            try:
-                plot_attention(*seen, result, folder.plots / "attention.png")
-            except UserError as error:  # a backbone whose patches form no grid: no reason to lose a run's end
-                log.warning(f"plots/attention.png is left out. {error}")
+    if run is not None and isinstance(run.network.head, AttentionHead):
+        with left_out_if_it_fails("plots/attention.png"):  # also where a backbone's patches form no grid
+            plot_attention(run.network, run.transforms, run.image_size, result, folder.plots / "attention.png")
 
 
 def plot_history(rows: Sequence[Mapping[str, str]], recipe: Recipe, metric: str, mode: str, path: Path) -> None:

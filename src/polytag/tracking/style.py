@@ -1,16 +1,21 @@
 """How our pictures look: colours, axes without what carries no data, saving."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from polytag.errors import UserError
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from PIL.Image import Image
+
+log = logging.getLogger(__name__)
 
 # Okabe and Ito's colours, which people with any colour vision tell apart: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#6b7280"
@@ -51,6 +56,17 @@ def legend_beside(axes: "Axes", lines: Sequence["Artist"] | None = None, names: 
     """Name the lines where no line runs: all that have a label, or the given ones."""
     given = {} if lines is None or names is None else {"handles": lines, "labels": names}
     axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1), labelspacing=0.3, **given)
+
+
+@contextmanager
+def left_out_if_it_fails(what: str) -> Iterator[None]:
+    """Warn where something that is only looked at cannot be made: no reason to lose the end of a run."""
+    try:
+        yield
+    except Exception as error:  # of any library that draws, or of the disk
+        reason = str(error) if isinstance(error, UserError) else f"({type(error).__name__}: {error})"
+        log.warning(f"{what} is left out. {reason}")
+        log.debug("Why:", exc_info=True)
 
 
 @contextmanager
