@@ -9,8 +9,8 @@ from polytag.data.datamodule import DataModule
 from polytag.models.classifier import Classifier
 from polytag.phase_costs import MEASURED, estimate
 from polytag.schedule.recipe import Recipe
-from polytag.tracking.console import print_recipe
 from polytag.tracking.recipe_plot import plot_recipe
+from polytag.tracking.recipe_table import print_recipe
 
 log = logging.getLogger(__name__)
 

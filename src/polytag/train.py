@@ -101,6 +101,7 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
     from polytag.tracking.loggers import recorded
     from polytag.tracking.model_table import describe_network, model_text, print_groups
     from polytag.tracking.recipe_plot import plot_recipe
+    from polytag.tracking.recipe_table import print_recipe
 
     keep_freed_memory()
     check_config.check_monitor(config)
@@ -144,7 +145,7 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
         return
     if config.print_config:  # not before: an error should not stand below two hundred lines
         console.print_config(config)
-    console.print_recipe(recipe, classifier.network, config.data.batch_size)
+    print_recipe(recipe, classifier.network, config.data.batch_size)
     blocks = list_blocks(classifier.network, recipe.image_sizes)
     print_groups(blocks, recipe, describe_network(classifier.network))
     if trainer.is_global_zero:

@@ -10,7 +10,8 @@ from polytag.models.network import build_network
 from polytag.phase_costs import Cost
 from polytag.schedule.curves import Constant, OneCycle
 from polytag.schedule.recipes import free_phases, freeze_unfreeze, gradual_unfreezing
-from polytag.tracking.console import print_labels, print_recipe, short_count
+from polytag.tracking.console import print_labels, short_count
+from polytag.tracking.recipe_table import print_recipe
 
 RECIPE = freeze_unfreeze([64], ["frozen", "unfrozen"], 0.01, OneCycle(), [1, 3], group_lr_div=[9, 3, 1])
 
