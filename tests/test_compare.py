@@ -43,7 +43,7 @@ def test_other_policies_are_pointed_out(call, finished_run, better):
     assert "policies differ" not in call("compare", f"runs=[{better},{finished_run}]", "bootstrap=20").out
     config.write_text(other)
     done = call("compare", f"runs=[{better},{finished_run}]", "bootstrap=20")
-    assert "The policies differ (both are fixed, with other values)" in done.out
+    assert "The policies differ (A has fixed threshold=0.4, B fixed threshold=0.5)" in done.out
 
 
 def test_of_some_scores_less_is_better(call, finished_run, better, tmp_path):
@@ -118,7 +118,7 @@ def test_all_runs_below_logs_are_on_one_page(call, finished_run, better, tmp_pat
     assert "left_out" not in done.out
     page, numbers = ((tmp_path / "pages" / name).read_text() for name in ("all.html", "all.json"))
     assert [run["run"] for run in json.loads(numbers)["runs"][2:]] == ["logs/train/day/cut", "logs/train/day/lost"]
-    assert '<img src="data:image/jpeg;base64,' in page  # an image that the better one has right alone
+    assert '"data:image/jpeg;base64,' in page  # an image that the better one has right alone
     assert "../logs/train/day/plain/report.html" in page
 
 
@@ -129,11 +129,44 @@ def test_a_page_is_replaced_only_if_asked(call, finished_run):
     assert call("compare", f"runs={finished_run}", "out=c.html", "overwrite=true").code == 0
 
 
-def test_a_named_run_without_predictions_is_listed(call, finished_run, tmp_path):
+@pytest.mark.parametrize(
+    ("lost", "remark", "reason"),
+    [
+        ("predictions/val.csv", "predictions/val.csv is missing", "There are no stored predictions"),
+        ("summary.json", "Not in the leaderboard (1):", "not finished after 4 epochs"),
+    ],
+)
+@pytest.mark.parametrize("good", [1, 2])
+def test_a_named_run_that_cannot_be_compared_is_an_error_after_the_page(
+    call, finished_run, tmp_path, lost, remark, reason, good
+):
     other = tmp_path / "other"
     shutil.copytree(finished_run, other)
-    (other / "predictions/val.csv").unlink()
-    done = call("compare", f"runs=[{finished_run},{other}]")
-    assert done.code == 0, done.err
-    assert "predictions/val.csv is missing" in done.out
-    assert "Not compared: There are no stored predictions" in done.out
+    (other / lost).unlink()
+    named = ",".join([str(finished_run)] * good)
+    done = call("compare", f"runs=[{named},{other}]", "out=c.json", "bootstrap=20")
+    assert done.code == 2
+    assert remark in done.out
+    assert f"{other} was named and could not be compared: " in done.err and reason in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert (tmp_path / "c.html").is_file()
+    assert len(json.loads((tmp_path / "c.json").read_text())["pairs"]) == good - 1
+
+
+def test_a_run_that_is_not_named_may_lack_predictions(call, finished_run, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(finished_run, tmp_path / "logs" / name)
+    (tmp_path / "logs/b/predictions/val.csv").unlink()
+    assert call("compare", "runs=logs", "bootstrap=20").code == 0
+
+
+def test_patterns_and_lists_on_the_command_line(call, finished_run, tmp_path):
+    for name in ("a", "b", "c"):
+        shutil.copytree(finished_run, tmp_path / "logs" / name)
+    for runs in ("runs='logs/[ac]'", 'runs="logs/[ac]"', "runs=['logs/[ac]']"):
+        done = call("compare", runs, "bootstrap=20")
+        assert done.code == 0 and "2 finished runs below logs" in done.out, done.err
+    done = call("compare", "runs=logs/a,logs/b")
+    assert done.code == 2
+    assert "A list of them: runs=[logs/a,logs/b]." in done.err
+    assert "multirun" not in done.err

@@ -1,5 +1,6 @@
 """`compare`: which run is best, what is different about it, and was it luck?"""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from polytag.errors import UserError
 if TYPE_CHECKING:
     from polytag.comparison.comparison import Bootstrap
     from polytag.comparison.paired import Compared
+    from polytag.comparison.row import Row
 
 
 @command("compare")
@@ -43,9 +45,9 @@ def main(config: DictConfig) -> None:
     comparison = make_comparison(board, bootstrap)
     pairs, guess = best_pairs(comparison), None
     if found.are_named:
-        by_path = {row.folder.path.resolve(): row for row in rows if not row.broken}
-        named = [by_path[path.resolve()] for path in found.paths if path.resolve() in by_path]
-        compared = read_compared(named, config.split)
+        by_path = {row.folder.path.resolve(): row for row in rows}
+        named = [by_path[path.resolve()] for path in found.paths]
+        compared = read_compared([row for row in named if not row.broken], config.split)
         pairs, guess = print_pairs(compared, bootstrap)
     elif comparison.warning:
         print(comparison.warning)
@@ -56,7 +58,7 @@ def main(config: DictConfig) -> None:
         RunFolder(numbers.parent).write_json(numbers, content | {"runs": listed_runs(board)})
         print(f"Written to {numbers}")
     if found.are_named:
-        refuse_other_images(compared)
+        refuse_left_out([(row, row.broken) for row in named if row.broken] + compared.left_out)
 
 
 def outputs(out: str | None, logs: Path) -> tuple[Path, Path | None]:
@@ -85,7 +87,7 @@ def print_pairs(compared: "Compared", bootstrap: "Bootstrap") -> tuple[list[dict
         found = paired_bootstrap(bootstrap.metrics, a, b, bootstrap.resamples, bootstrap.seed)
         title = f"A = {first.folder.path}, B = {row.folder.path}: the same {len(a):,} {bootstrap.split} images"
         console.print_differences(title, found, guess)
-        if line := describe_policies(first.folder, row.folder):
+        if line := describe_policies(first, row):
             print(line)
         numbers = {name: asdict(difference) for name, difference in found.items()}
         pair = {"a": str(first.folder.path), "b": str(row.folder.path), "images": len(a), "differences": numbers}
@@ -93,17 +95,16 @@ def print_pairs(compared: "Compared", bootstrap: "Bootstrap") -> tuple[list[dict
     return pairs, guess
 
 
-def refuse_other_images(compared: "Compared") -> None:
-    """Raise where runs were named and not two of them could be compared on the same images.
-
-    One that only lost its predictions is listed as such; that is no mistake of the command.
+def refuse_left_out(left_out: "Sequence[tuple[Row, str]]") -> None:
+    """Raise where a run was named and could not be compared with the others; the page is written by then.
 
     Raises:
-        UserError: Why not.
+        UserError: The first one, and why.
     """
-    lost = [row for row, _ in compared.left_out if any("predictions" in remark for remark in row.remarks)]
-    if len(compared.rows) < 2 and len(compared.left_out) > len(lost):
-        raise UserError(compared.left_out[0][1])
+    if left_out:
+        (row, reason), *others = left_out
+        more = f" So it is with {len(others):,} more, see above." if others else ""
+        raise UserError(f"{row.folder.path} was named and could not be compared: {reason.removesuffix('.')}.{more}")
 
 
 if __name__ == "__main__":

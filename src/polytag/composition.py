@@ -21,7 +21,7 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 _given = os.environ.get(FULL_ERROR)
 
 QUOTING = (
-    "Put a value with special characters (spaces, = ( ) ' & # or letters beyond ASCII) into single quotes, and the "
+    "Put a value with special characters (spaces, = ( ) ' & #, brackets inside a name, letters beyond ASCII) into single quotes, and the "
     "whole argument into the shell's double quotes: \"run='logs/my run (1)'\"."
 )
 

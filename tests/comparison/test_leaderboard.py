@@ -1,6 +1,7 @@
 """The order of runs."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,32 @@ def test_runs_with_other_monitors_are_ordered_by_the_most_common():
 def test_a_misspelt_metric_is_a_mistake():
     with pytest.raises(UserError, match=r"No run has a score 'val/mop'\. Did you mean 'val/map'\? There are val/map"):
         rank([row("a", map=0.5)], "val/mop")
+
+
+BCE, FOCAL = {"_target_": "losses.BCE"}, {"_target_": "losses.Focal"}
+
+
+def test_losses_of_different_functions_are_pointed_out(capsys):
+    rows = [row(name, map=0.5, loss=0.3, config={"criterion": BCE}) for name in "abcde"]
+    assert rank(rows).loss_note == ""
+    rows += [row("f", map=0.4, loss=0.1, config={"criterion": FOCAL}), row("g", config={"criterion": {}})]
+    note = "val/loss of different loss functions cannot be compared: BCE in a, b, c, and 2 more; Focal in f."
+    assert rank(rows).loss_note == note
+    by_loss = rank(rows, "val/loss")
+    assert order(by_loss)[0] == "f"
+    assert "Focal in f; BCE in a, b, c, and 2 more. Order by what all runs share" in by_loss.loss_note
+    print_leaderboard(by_loss)
+    assert "val/loss of different loss functions cannot be compared" in capsys.readouterr().out
+
+
+def test_speeds_of_precomputed_features_are_marked(capsys):
+    rows = [replace(row("a", map=0.5), speed=2000.0, config={"recipe": {"precompute": True}})]
+    rows += [replace(row("b", map=0.4), speed=300.0, config={"recipe": {"precompute": False}})]
+    print_leaderboard(rank(rows))
+    text = capsys.readouterr().out
+    assert "2,000* " in text and "300 " in text and "* recipe.precompute=true" in text
+    print_leaderboard(rank(rows[1:]))
+    assert "*" not in capsys.readouterr().out
 
 
 def test_no_finished_run_is_an_empty_board():

@@ -99,8 +99,8 @@ def test_the_tables_of_a_page(three, tmp_path):
     assert not any("other/" in link for link in page.links)
     text = " ".join(page.text)
     assert "lost: config.yaml is missing" in text
-    assert "good alone is right: 2 images" in text and "worse alone is right: 0 images" in text
-    assert "No importance of keys: jobs with a score: 3, and it takes 10." in text
+    assert "The policies differ:" not in text
+    assert "No importance of keys: runs with a score: 3, and it takes 10." in text
     assert "other: " in text and "of which 3 are the same" in text
     assert "1 of the first 3 runs have no predictions for the same images as good" in text
 
@@ -219,6 +219,86 @@ def test_a_link_leads_to_the_report_of_its_run(three, tmp_path, browser_page):
     write(three, tmp_path / "pages/c.html")
     page = browser_page(tmp_path / "pages/c.html")
     assert page.evaluate("document.querySelector('#board a').href") == (odd / "report.html").as_uri()
+
+
+def figures(page, letter):
+    """Return what stands below each image on which one of the chosen runs is better."""
+    texts = [one.inner_text() for one in page.locator(f"#better-{letter} figure").all()]
+    return [" | ".join(filter(None, text.split("\n"))) for text in texts]
+
+
+def test_any_two_runs_are_compared_image_by_image(three, tmp_path, browser_page):
+    targets = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], np.int8)
+    wild = np.array([[0.1, 0.9], [0.2, 0.8], [0.7, 0.9], [0.1, 0.7]], np.float32)
+    config = config_of(3) | {"policy": {"_target_": "polytag.policy.fixed.FixedPolicy", "threshold": 0.65}}
+    write_run(three / "wild", config, [0.6], predictions=(wild, targets), classes=CLASSES)
+    write(three, tmp_path / "c.html")
+    page = browser_page(tmp_path / "c.html")
+    first, second = page.get_by_label("Run A"), page.get_by_label("Run B")
+    assert [text.strip() for text in first.locator("option").all_inner_texts()] == ["1. good", "2. worse", "3. wild"]
+    page.get_by_text("A has fewer labels wrong: 2 images").wait_for()
+    assert page.locator("#counts").inner_text() == (
+        "Of 4 images A has 4 wholly right, B 2. In 2 images both have equally many labels wrong."
+    )
+    assert figures(page, "A") == [  # the worse run gave the cat with 0.95, and the dog 0.3
+        "1.jpg | True: <b>dog</b> | A, 0 wrong | B, 1 wrong: +cat",
+        "2.jpg | True: cat <b>dog</b> | A, 0 wrong | B, 1 wrong: −<b>dog</b>",
+    ]
+    assert figures(page, "B") == []
+    assert not page.locator("#policies").is_visible()
+    first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.press("End")
+    page.get_by_text("A has fewer labels wrong: 2 images").wait_for()
+    assert (first.input_value(), second.input_value()) == ("1", "2")
+    assert figures(page, "A") == [
+        "0.jpg | True: cat | A, 0 wrong | B, 2 wrong: +<b>dog</b> −cat",
+        "3.jpg | True: none | A, 0 wrong | B, 1 wrong: +<b>dog</b>",
+    ]
+    assert page.locator("#better-B h3").inner_text() == "B has fewer labels wrong: 2 images"
+    assert (
+        page.locator("#policies")
+        .inner_text()
+        .startswith("The policies differ (A has fixed threshold=0.5, B fixed threshold=0.65)")
+    )
+    assert page.locator("section > button:visible").count() == 0
+    assert "The policies differ:" in page.locator("body").inner_text()
+
+
+def test_lists_grow_and_the_page_says_which_runs_there_are(tmp_path, browser_page):
+    make_runs(tmp_path / "runs", 24, epochs=2, images=60, classes=20)
+    write(tmp_path / "runs", tmp_path / "c.html")
+    page = browser_page(tmp_path / "c.html")
+    assert page.get_by_label("Run A").locator("option").count() == 20
+    assert "There is a choice of the best 20 runs" in page.locator("body").inner_text()
+    page.get_by_label("Run B").select_option(index=19)
+    page.get_by_text("A has fewer labels wrong:").wait_for()
+    more = page.locator("#better-A").get_by_role("button", name="More images")
+    total = int(re.search(r"(\d+) images", page.locator("#better-A h3").inner_text())[1])
+    assert total > 24 and len(figures(page, "A")) == 12
+    more.focus()
+    page.keyboard.press("Enter")
+    assert len(figures(page, "A")) == 24
+    assert page.evaluate("document.activeElement === document.querySelectorAll('#better-A figure')[12]")
+    numbers = [re.findall(r"(\d+) wrong", text) for text in figures(page, "A")]
+    gaps = [int(other) - int(one) for one, other in numbers]
+    assert gaps == sorted(gaps, reverse=True) and gaps[-1] > 0
+
+
+def test_what_is_stored_has_a_limit(tmp_path, monkeypatch):
+    make_runs(tmp_path / "runs", 5, epochs=1)
+    monkeypatch.setattr("polytag.comparison.pictures.MAX_LETTERS", 10)
+    write(tmp_path / "runs", tmp_path / "c.html")
+    assert "There is a choice of the best 2 runs" in (tmp_path / "c.html").read_text()
+
+
+def test_runs_with_other_losses_are_pointed_out(three, tmp_path):
+    config = three / "worse/config.yaml"
+    config.write_text(config.read_text() + "criterion: {_target_: polytag.losses.focal.Focal, gamma: 2}\n")
+    write(three, tmp_path / "c.html")
+    text = " ".join(Page(tmp_path / "c.html").text)
+    assert "val/loss of different loss functions cannot be compared: unknown in good, other; Focal in worse." in text
 
 
 @pytest.mark.parametrize(("scheme", "colour"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 23, 28)")])

@@ -1,6 +1,14 @@
 """In which settings runs differ."""
 
-from polytag.comparison.settings import NOTHING, differing, groups_that_vary_together, short_names, text_of
+from polytag.comparison.settings import (
+    NOTHING,
+    differing,
+    differing_values,
+    groups_that_vary_together,
+    short_names,
+    target_name,
+    text_of,
+)
 
 BASE = {
     "seed": 0,
@@ -59,6 +67,17 @@ def test_texts_are_those_of_the_command_line():
 def test_names_are_as_short_as_they_can_be():
     keys = ["recipe.lr", "optimizer.weight_decay", "model.batch_norm", "data.batch_norm", "seed"]
     assert list(short_names(keys).values()) == ["lr", "weight_decay", "model.batch_norm", "data.batch_norm", "seed"]
+
+
+def test_nodes_go_by_what_is_unlike_others():
+    bce, weighted = ({"_target_": "a.BCE", "pos_weight": value, "limit": None} for value in (None, "counts"))
+    focal, sharp = ({"_target_": "a.Focal", "gamma": value} for value in (2.0, 5.0))
+    assert differing_values([bce, weighted, focal, sharp]) == [
+        *("pos_weight=null", "pos_weight=counts", "gamma=2", "gamma=5")
+    ]
+    assert differing_values([bce, focal, focal]) == ["", "", ""]
+    assert differing_values([bce, weighted]) == ["pos_weight=null", "pos_weight=counts"]
+    assert [target_name(node) for node in (focal, None)] == ["Focal", "unknown"]
 
 
 def test_keys_that_vary_together_are_one():

@@ -110,6 +110,19 @@ def test_many_choices_and_long_names_are_cut():
     assert all(len(text) <= 22 for _, text in ticks)
 
 
+def test_names_and_numbers_beside_an_axis_can_be_told_apart():
+    names = tuple(f"a_very_long_name_of_model_{number:02d}" for number in range(3))
+    texts = [text for _, text in Axis("model", names, 0, 0, False, False).ticks()]
+    assert texts == ["a_very_long…f_model_00", "a_very_long…f_model_01", "a_very_long…f_model_02"]
+    assert [text for _, text in Axis("seed", (), 100000, 100040, False, False).ticks()] == [
+        *("100000", "100008", "100016", "100024", "100032", "100040")
+    ]
+    close = Axis("val/map", (), 0.8123, 0.812304, False, False).ticks()
+    assert [text for _, text in close] == ["0.8123", "0.812301", "0.812302", "0.812303", "0.812304"]
+    # 200 and 215 would stand upon one another.
+    assert [text for _, text in Axis("n", (), 1, 215, False, False).ticks()] == ["1", "50", "100", "150", "215"]
+
+
 def test_jobs_that_are_listed_differ_in_their_overrides():
     jobs = [job(0, 0.1, overrides=("seed=1", "experiment=a")), job(1, 0.2, overrides=("seed=1", "recipe.lr=0.1"))]
     space = space_of(jobs=[["seed=1", "experiment=a"], ["seed=1", "recipe.lr=0.1"]])

@@ -1,5 +1,6 @@
 """The report in a browser."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +79,17 @@ def test_classes_are_found_by_a_part_of_their_name_or_of_what_is_given_instead(b
 
     assert visible == [row for row in rows if "space_7" in row]
     assert 0 < len(visible) < len(rows) == 30
+
+
+def test_what_is_given_instead_says_that_there_is_more(browser_page, wide_report):
+    page = browser_page(wide_report)
+    there = page.locator("#classes-val td.long[data-value]").all()
+    cells = [(one.inner_text(), one.get_attribute("data-value")) for one in there]
+    listed = [(text, int(all_of_them), map(int, re.findall(r"\((\d+)\)", text))) for text, all_of_them in cells]
+    is_cut = [(text.endswith(", …"), sum(counts) < all_of_them) for text, all_of_them, counts in listed]
+
+    assert [says for says, _ in is_cut] == [is_so for _, is_so in is_cut]
+    assert (True, True) in is_cut
 
 
 def test_a_chosen_class_is_coloured_in_both_charts_and_a_fifth_takes_the_first_ones_colour(browser_page, wide_report):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COLOURS = (RED, BLUE, GREEN, ORANGE, GREY)  # of so few runs; of more, the best one alone has its colour
 MAX_AXES = 8
+WORD = "runs"  # what texts call them: not all are jobs of a sweep
 LEGEND = {
     "frameon": False,
     "fontsize": 8.5,
@@ -71,7 +72,7 @@ def importance_of(board: Leaderboard, keys: Sequence[str], seed: int) -> "tuple[
 
     jobs, space = as_sweep(board, keys)
     directions = ("maximize" if board.mode == "max" else "minimize",)
-    return importances(jobs, space, Settings(directions=directions, metrics=(board.metric,), seed=seed))
+    return importances(jobs, space, Settings(directions=directions, metrics=(board.metric,), seed=seed), WORD)
 
 
 def draw_parallel(board: Leaderboard, keys: Sequence[str]) -> "Figure | None":

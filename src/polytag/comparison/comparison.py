@@ -6,7 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from polytag.comparison.leaderboard import Leaderboard
-from polytag.comparison.paired import SHOWN, Compared, differences_from_best, read_compared, read_evaluations
+from polytag.comparison.paired import (
+    CHOSEN,
+    COMPARED,
+    SHOWN,
+    Compared,
+    differences_from_best,
+    read_compared,
+    read_evaluations,
+)
 from polytag.comparison.row import Row
 from polytag.comparison.settings import NOTHING
 
@@ -36,7 +44,7 @@ class Comparison:
         metric: The score that was resampled, without its split.
         compared: The first runs whose predictions are for the same images, the best first.
         evaluations: Of the first of these.
-        differences: From the best run: of each other run in `evaluations`.
+        differences: From the best run: of the next ones in `evaluations`.
     """
 
     board: Leaderboard
@@ -61,11 +69,11 @@ class Comparison:
 def make_comparison(board: Leaderboard, bootstrap: Bootstrap) -> Comparison:
     """Compare the first runs of a leaderboard on the images of the best one."""
     compared = read_compared(board.rows[:SHOWN], bootstrap.split)
-    evaluations = read_evaluations(compared, bootstrap.split)
+    evaluations = read_evaluations(compared, bootstrap.split, CHOSEN)
     asked = board.metric.rpartition("/")[2]
     metric = asked if asked in bootstrap.metrics else next(iter(bootstrap.metrics))
     metrics = {metric: bootstrap.metrics[metric]}
-    found = differences_from_best(evaluations, metrics, bootstrap.resamples, bootstrap.seed)
+    found = differences_from_best(evaluations[:COMPARED], metrics, bootstrap.resamples, bootstrap.seed)
     differences = [(row, one[metric]) for row, one in found]
     return Comparison(board, bootstrap, metric, compared, evaluations, differences)
 

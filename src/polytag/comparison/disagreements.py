@@ -1,6 +1,5 @@
-"""Images that one run gets right and another one wrong."""
+"""Which labels runs have wrong, and the images on which one run has fewer of them than another."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,53 +7,47 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.generic]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """How often two runs have all labels of an image right, and which images tell them apart.
+class Mistakes:
+    """What one run has wrong.
 
     Attributes:
-        both: Images that both have right.
-        neither: Images that none has right.
-        first_alone: Rows of those that the first run has right and the second wrong, the most certain mistake first.
-        second_alone: The other way round.
+        wrong: ``(N, L)`` labels that are wrongly given or missed; what is unknown is neither.
+        certainty: ``(N,)`` of the surest of an image's mistakes, in percent; 0 without any.
     """
 
-    both: int
-    neither: int
-    first_alone: npt.NDArray[np.intp]
-    second_alone: npt.NDArray[np.intp]
+    wrong: Flags
+    certainty: npt.NDArray[np.uint8]
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """The number of wrong labels of each image, ``(N,)``."""
+        return np.asarray(self.wrong.sum(1))
 
 
-def disagreement(
-    targets: Labels, probabilities: Sequence[Floats], decisions: Sequence[npt.NDArray[np.bool_]]
-) -> Disagreement:
-    """Compare the labels of two runs.
+def find_mistakes(targets: Labels, probabilities: Floats, decisions: Flags) -> Mistakes:
+    """Return what a run has wrong.
 
     Args:
-        targets: ``(N, L)`` true labels; what is unknown counts neither as right nor as wrong.
-        probabilities: ``(N, L)`` of each run.
-        decisions: ``(N, L)`` of each run: the labels that it gives.
+        targets: ``(N, L)`` true labels.
+        probabilities: ``(N, L)``.
+        decisions: ``(N, L)`` labels that the run gives.
     """
-    wrong = [mistakes(targets, one) for one in decisions]
-    right = [~one.any(1) for one in wrong]
-    certain = [certainty(targets, one, p) for one, p in zip(wrong, probabilities, strict=True)]
-    first, second = (np.flatnonzero(right[here] & ~right[1 - here]) for here in (0, 1))
-    return Disagreement(
-        int((right[0] & right[1]).sum()),
-        int((~right[0] & ~right[1]).sum()),
-        first[np.argsort(-certain[1][first], kind="stable")],
-        second[np.argsort(-certain[0][second], kind="stable")],
-    )
-
-
-def mistakes(targets: Labels, decisions: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return the ``(N, L)`` labels that are wrongly given or missed."""
-    return np.asarray(((targets == 1) & ~decisions) | ((targets == 0) & decisions))
-
-
-def certainty(targets: Labels, wrong: npt.NDArray[np.bool_], probabilities: Floats) -> Floats:
-    """Return how certain each image's worst mistake was: the probability of a wrong label, or of no label."""
+    wrong = np.asarray(((targets == 1) & ~decisions) | ((targets == 0) & decisions))
     believed = np.where(targets == 1, 1 - probabilities, probabilities)
-    return np.asarray(np.where(wrong, believed, 0).max(1), np.float32)
+    certainty = np.rint(100 * np.where(wrong, believed, 0).max(1)).astype(np.uint8)
+    return Mistakes(wrong, certainty)
+
+
+def better_rows(one: Mistakes, other: Mistakes) -> npt.NDArray[np.intp]:
+    """Return the rows of the images with fewer mistakes by one run than by the other.
+
+    The largest differences come first, and among equal ones the surest mistakes of the other run. The page's JavaScript
+    has the same order.
+    """
+    gaps = other.counts - one.counts
+    rows = np.flatnonzero(gaps > 0)
+    return rows[np.lexsort((-other.certainty[rows].astype(int), -gaps[rows]))]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from polytag.comparison.row import LOSS, Row, common_folder
-from polytag.comparison.settings import differing
-from polytag.errors import UserError, did_you_mean
+from polytag.comparison.settings import differing, differing_values, target_name
+from polytag.errors import UserError, did_you_mean, first_few
 
 LOWER_IS_BETTER = ("loss", "error")  # how the names of such scores end
+LOSSES, NAMED = 5, 3  # loss functions of a note, runs of each
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ class Leaderboard:
     def columns(self) -> list[str]:
         """The scores to show, the one that counts first."""
         return list(dict.fromkeys([self.metric, "val/map", LOSS]))
+
+    @property
+    def loss_note(self) -> str:
+        """What to say where the losses are of different functions; empty where they are of one."""
+        rows = [row for row in self.rows if LOSS in row.scores]
+        nodes = [row.config.get("criterion") for row in rows]
+        runs: dict[str, list[str]] = {}
+        for row, node, values in zip(rows, nodes, differing_values(nodes), strict=True):
+            runs.setdefault(f"{target_name(node)} {values}".rstrip(), []).append(row.name)
+        if len(runs) < 2:
+            return ""
+        listed = [f"{loss} in {first_few(names, NAMED)}" for loss, names in runs.items()]
+        more = f"; and {len(listed) - LOSSES} more" if len(listed) > LOSSES else ""
+        advice = " Order by what all runs share, such as metric=val/map." if self.metric == LOSS else ""
+        return f"{LOSS} of different loss functions cannot be compared: {'; '.join(listed[:LOSSES])}{more}.{advice}"
 
 
 def rank(rows: Sequence[Row], metric: str | None = None) -> Leaderboard:

@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from polytag.comparison.charts import MAX_AXES, draw_curves, draw_parallel, importance_of
+from polytag.comparison.charts import MAX_AXES, WORD, draw_curves, draw_parallel, importance_of
 from polytag.comparison.comparison import Comparison
 from polytag.comparison.leaderboard import Leaderboard
-from polytag.comparison.paired import class_scores_of
-from polytag.comparison.pictures import Pair, disagreeing_pairs
+from polytag.comparison.paired import POLICIES_DIFFER, class_scores_of, policy_names
+from polytag.comparison.pictures import stored_mistakes
 from polytag.comparison.row import LOSS, Row
 from polytag.comparison.settings import NOTHING, groups_that_vary_together, is_number, text_of
-from polytag.comparison.terminal import epochs_text, score_text, speed_text, time_text
+from polytag.comparison.terminal import epochs_text, notes_of, score_text, speed_text, time_text
 from polytag.tracking.page import inline_svg, write_page
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
         axes=min(len(groups), MAX_AXES) + 1,
         classes=_classes(comparison),
         paired=comparison,
-        pairs=_pairs(comparison),
+        mistakes=_mistakes(comparison),
+        policies=_policies(comparison),
+        policies_differ=POLICIES_DIFFER,
+        notes=notes_of(board),
         link=lambda row: _link(row, path.parent),
     )
 
@@ -106,6 +109,8 @@ def _charts(board: Leaderboard, keys: Sequence[str], seed: int) -> tuple[dict[st
     absences = [f"No importance of keys: {reason}".removesuffix(".") + "."] if reason else []
     if shares:
         charts["importance"] = _importance(board, shares[:MAX_SHARES])
+        if len(shares) > MAX_SHARES:
+            absences.append(f"Importance is shown of {MAX_SHARES} of {len(shares)} keys, the highest.")
     order = sorted(keys, key=lambda key: -max((s.share for s in shares if _is_of(s.name, key)), default=0.0))
     shown = [key for key in keys if key in order[:MAX_AXES]]
     if (figure := draw_parallel(board, shown)) is not None:
@@ -127,7 +132,7 @@ def _curves(board: Leaderboard, column: str, name: str) -> Markup | None:
 def _importance(board: Leaderboard, shares: "Sequence[Share]") -> Markup:
     from polytag.sweep.importance import draw_importances
 
-    figure = draw_importances(shares, f"What {board.metric} depends on, by {len(board.scored)} runs")
+    figure = draw_importances(shares, f"What {board.metric} depends on, by {len(board.scored)} runs", WORD)
     listed = ", ".join(f"{share.name} {share.share:.2f}" for share in shares)
     return inline_svg(figure, "importance", f"Importance of each key: {listed}")
 
@@ -162,8 +167,13 @@ def _classes(comparison: Comparison) -> dict[str, Any] | None:
     }
 
 
-def _pairs(comparison: Comparison) -> list[Pair]:
-    """Return on which images the best run and the next ones disagree."""
-    by_name = dict(zip((row.name for row in comparison.compared.rows), comparison.compared.predictions, strict=True))
-    parts = [(row, evaluation, by_name[row.name]) for row, evaluation in comparison.evaluations]
-    return disagreeing_pairs(parts)
+def _mistakes(comparison: Comparison) -> dict[str, Any] | None:
+    """Return what the best runs have wrong, for any two of them to be compared."""
+    predictions = comparison.compared.predictions
+    return stored_mistakes(comparison.evaluations, predictions[0]) if predictions else None
+
+
+def _policies(comparison: Comparison) -> list[str]:
+    """Return the policy of each run that is compared with the best one, its own first; none where all are the same."""
+    names = policy_names([row for row, _ in comparison.evaluations[: len(comparison.differences) + 1]])
+    return names if len(set(names)) > 1 else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polytag.comparison.row import Row
+from polytag.comparison.settings import differing_values, target_name
 from polytag.errors import UserError, first_few
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMPARED = 10  # runs whose difference from the best one gets an interval
+CHOSEN = 20  # runs of which any two can be compared image by image
 SHOWN = 30  # runs whose classes are compared with those of the best one
+POLICIES_DIFFER = (
+    "so may scores of labels, such as F1, whatever the networks are worth. Scores of probabilities, such as map, do "
+    "not go by them."
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ def evaluation_of(folder: "RunFolder", predictions: "Predictions", split: str) -
     return Evaluation(*tensors)
 
 
-def read_evaluations(compared: Compared, split: str, count: int = COMPARED) -> "list[tuple[Row, Evaluation]]":
+def read_evaluations(compared: Compared, split: str, count: int) -> "list[tuple[Row, Evaluation]]":
     """Return the first runs with their labels; of one whose labels cannot be made, a warning says why."""
     found = []
     for row, predictions in list(zip(compared.rows, compared.predictions, strict=True))[:count]:
@@ -160,25 +166,23 @@ def differences_from_best(
     ]
 
 
-def describe_policies(a: "RunFolder", b: "RunFolder") -> str:
+def policy_names(rows: Sequence[Row]) -> list[str]:
+    """Return how the labels of each run come about, equal texts where it is the same: `fixed threshold=0.3`."""
+    nodes = [row.config.get("policy") for row in rows]
+    return [f"{_kind(row)} {values}".rstrip() for row, values in zip(rows, differing_values(nodes), strict=True)]
+
+
+def describe_policies(a: Row, b: Row) -> str:
     """Return what to say where the labels of two runs come about in different ways; empty where they do not."""
-    from polytag import build
-
-    if build.is_same(a.read_config().policy, b.read_config().policy):
-        return ""
-    kinds = [_kind(folder) for folder in (a, b)]
-    named = f"A has {kinds[0]}, B {kinds[1]}" if kinds[0] != kinds[1] else f"both are {kinds[0]}, with other values"
-    return (
-        f"The policies differ ({named}): so may scores of labels, such as F1, whatever the networks are worth. Scores "
-        "of probabilities, such as map, do not go by them."
-    )
+    names = policy_names([a, b])
+    return "" if names[0] == names[1] else f"The policies differ (A has {names[0]}, B {names[1]}): {POLICIES_DIFFER}"
 
 
-def _kind(folder: "RunFolder") -> str:
+def _kind(row: Row) -> str:
     try:
-        return str(json.loads(folder.policy_file.read_text(encoding="utf-8"))["kind"])
-    except (OSError, ValueError, LookupError):
-        return "unknown"
+        return str(json.loads(row.folder.policy_file.read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return target_name(row.config.get("policy"))
 
 
 def guessing(folder: "RunFolder", predictions: "Predictions", metrics: "Mapping[str, Score]") -> dict[str, float]:

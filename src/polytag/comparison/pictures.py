@@ -1,18 +1,20 @@
-"""The images that tell two runs apart, small enough for a page."""
+"""What a page needs to show the images that tell any two of the best runs apart."""
 
+import base64
+import itertools
 import logging
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from polytag.comparison.disagreements import Disagreement, disagreement
+from polytag.comparison.disagreements import Mistakes, better_rows, find_mistakes
+from polytag.comparison.paired import policy_names
 from polytag.comparison.row import Row
 from polytag.errors import UserError
-from polytag.tracking.marked_names import marked_names
 from polytag.tracking.page import data_url
 from polytag.tracking.picture_grid import resize_to
 
@@ -22,70 +24,77 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OPPONENTS = 3  # of the best run
-PICTURES = 8  # that one run has right and the other wrong
+SHOWN_AT_ONCE = 12  # images of a list; a button shows more
+PICTURES = 100  # thumbnails of a page, about 7 kB each
 SIDE = 160  # pixels
+MAX_LETTERS = 2_000_000  # of all runs' mistakes; runs beyond it cannot be chosen
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image, the labels that one run gave it wrongly, and its true ones.
+def stored_mistakes(parts: "Sequence[tuple[Row, Evaluation]]", known: "Predictions") -> dict[str, Any] | None:
+    """Return what each run has wrong of the same images, as a page stores it; None for fewer than two runs.
 
-    Attributes:
-        name: As in the predictions.
-        image: Address that holds the pixels; empty where they are not there any more.
-        labels: Texts and kinds of the wrong run's labels, see `marked_names`.
-    """
-
-    name: str
-    image: str
-    labels: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The best run and another one, and the images on which they disagree."""
-
-    best: Row
-    other: Row
-    counts: Disagreement
-    best_alone: list[Picture]
-    other_alone: list[Picture]
-
-
-def disagreeing_pairs(parts: "Sequence[tuple[Row, Evaluation, Predictions]]") -> list[Pair]:
-    """Return the best run beside each of the next ones.
+    `present` (true labels) and each run's `wrong` are packed bits, every image from a byte of its own, label 0 in the
+    lowest bit; `certainty` is one byte an image. All are compressed (zlib) and written in base64.
 
     Args:
-        parts: Runs with their labels for the same images, the best first.
+        parts: Runs with their labels, the best first.
+        known: Names of the images and classes, and the true labels.
     """
     if len(parts) < 2:
-        return []
-    (best, first, known), *others = parts
-    thumbnail, pairs = _thumbnails(best), []
-    for other, second, _ in others[:OPPONENTS]:
-        decisions = [one.decisions.numpy() for one in (first, second)]
-        counts = disagreement(known.targets, [one.probabilities.numpy() for one in (first, second)], decisions)
-        sides = [
-            [
-                Picture(
-                    name := str(known.names[row]),
-                    thumbnail(name),
-                    marked_names(known.targets[row], wrong[row], known.classes),
-                )
-                for row in rows[:PICTURES].tolist()
-            ]
-            for rows, wrong in ((counts.first_alone, decisions[1]), (counts.second_alone, decisions[0]))
-        ]
-        pairs.append(Pair(best, other, counts, *sides))
-    return pairs
+        return None
+    found: list[Mistakes] = []
+    runs: list[dict[str, str]] = []
+    for (row, evaluation), policy in zip(parts, policy_names([row for row, _ in parts]), strict=True):
+        one = find_mistakes(known.targets, evaluation.probabilities.numpy(), evaluation.decisions.numpy())
+        run = {"wrong": _packed(one.wrong), "certainty": _text(one.certainty), "name": row.name, "policy": policy}
+        if len(runs) >= 2 and sum(map(_length, (*runs, run))) > MAX_LETTERS:
+            break
+        found.append(one)
+        runs.append(run)
+    return {
+        "runs": runs,
+        "images": known.names.tolist(),
+        "classes": list(known.classes),
+        "present": _packed(known.targets == 1),
+        "pictures": _pictures(found, parts[0][0], known),
+        "shown": SHOWN_AT_ONCE,
+    }
+
+
+def _length(run: dict[str, str]) -> int:
+    return len(run["wrong"]) + len(run["certainty"])
+
+
+def _packed(flags: npt.NDArray[np.bool_]) -> str:
+    return _text(np.packbits(flags, axis=1, bitorder="little"))
+
+
+def _text(values: npt.NDArray[np.uint8]) -> str:
+    return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode("ascii")
+
+
+def _pictures(found: Sequence[Mistakes], best: Row, known: "Predictions") -> dict[int, str]:
+    """Return addresses that hold some images, by rows: those that stand first where the best runs are compared."""
+    thumbnail = _thumbnails(best)
+    made = {row: thumbnail(str(known.names[row])) for row in _first_rows(found)[:PICTURES]}
+    return {row: address for row, address in made.items() if address}
+
+
+def _first_rows(found: Sequence[Mistakes]) -> list[int]:
+    """Return the first rows of each pair's lists, until there are enough."""
+    pairs = sorted(itertools.permutations(range(len(found)), 2), key=lambda pair: (sum(pair), min(pair)))
+    rows: dict[int, None] = {}
+    for one, other in pairs:
+        if len(rows) >= PICTURES:
+            break
+        rows |= dict.fromkeys(better_rows(found[one], found[other])[:SHOWN_AT_ONCE].tolist())
+    return list(rows)
 
 
 def _thumbnails(row: Row) -> Callable[[str], str]:
     """Return a function that makes an address of an image's name, an empty one where its file is gone."""
     from polytag import build
 
-    made: dict[str, str] = {}
     try:
         data = row.folder.read_config().data
         if "://" in str(data.root):
@@ -99,14 +108,11 @@ def _thumbnails(row: Row) -> Callable[[str], str]:
         return lambda name: ""
 
     def thumbnail(name: str) -> str:
-        if name not in made:
-            made[name] = ""
-            if name in places:
-                try:
-                    made[name] = data_url(_jpeg(table.read(places[name])), "jpeg")
-                except Exception as error:  # as above, of a single file
-                    log.info(f"{name} cannot be shown: {error}")
-        return made[name]
+        try:
+            return data_url(_jpeg(table.read(places[name])), "jpeg") if name in places else ""
+        except Exception as error:  # as above, of a single file
+            log.info(f"{name} cannot be shown: {error}")
+            return ""
 
     return thumbnail
 

@@ -55,6 +55,12 @@ class Row:
         """How many were trained."""
         return len(self.history.get("epoch", ()))
 
+    @property
+    def precomputes(self) -> bool:
+        """Whether features of frozen phases were computed once, so that `speed` is not that of images."""
+        recipe = self.config.get("recipe")
+        return isinstance(recipe, dict) and recipe.get("precompute") is True
+
 
 def read_rows(paths: Sequence[Path]) -> list[Row]:
     """Return the runs in some folders, each once, with names as short as they can be."""

@@ -72,6 +72,25 @@ def _flatten(node: Mapping[str, Any], prefix: str, flat: dict[str, Any]) -> None
             flat[key] = value
 
 
+def differing_values(nodes: Sequence[Any]) -> list[str]:
+    """Return for each of some nodes the values in which it is unlike others, `gamma=5`; of its class nothing."""
+    columns = differing([{"node": node} for node in nodes])
+    columns.pop("node", None)
+    return [
+        " ".join(
+            f"{key.removeprefix('node.')}={text_of(values[place])}"
+            for key, values in columns.items()
+            if values[place] is not NOTHING
+        )
+        for place in range(len(nodes))
+    ]
+
+
+def target_name(node: Any) -> str:
+    """Return the class or function that a node builds, without its module."""
+    return str(node.get("_target_")).rpartition(".")[2] if isinstance(node, dict) else "unknown"
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

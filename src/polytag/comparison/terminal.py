@@ -17,6 +17,7 @@ MAX_ROWS = 30
 MAX_OTHERS = 10
 NARROW = 100  # columns; a narrower window has no speed and no time
 LEAST_FOR_SETTINGS = 12
+PRECOMPUTED = "* recipe.precompute=true: the frozen network ran only once, so images/s says nothing beside other runs."
 
 
 def print_leaderboard(board: Leaderboard) -> None:
@@ -26,8 +27,9 @@ def print_leaderboard(board: Leaderboard) -> None:
         console.print(_table(board, console.width))
     if len(board.rows) > MAX_ROWS:
         console.print(f"{len(board.rows) - MAX_ROWS:,} more runs are in the page.")
-    if board.note:
-        console.print(board.note)
+    for note in notes_of(board):
+        if note != PRECOMPUTED or console.width >= NARROW:
+            console.print(Text(note))
     troubles = [f"{row.name}: {row.broken}" for row in board.others]
     remarks = [f"{row.name}: {remark}" for row in board.rows for remark in row.remarks]
     for title, lines in (("Not in the leaderboard", troubles), ("Not whole", remarks)):
@@ -57,8 +59,14 @@ def epochs_text(row: Row) -> str:
 
 
 def speed_text(row: Row) -> str:
-    """Return training images a second; a dash where they are not known."""
-    return "-" if math.isnan(row.speed) else f"{row.speed:,.0f}"
+    """Return training images a second, marked where features were precomputed; a dash where they are not known."""
+    return "-" if math.isnan(row.speed) else f"{row.speed:,.0f}{'*' * row.precomputes}"
+
+
+def notes_of(board: Leaderboard) -> list[str]:
+    """Return what to know of the order and the columns of a leaderboard."""
+    precomputed = any(row.precomputes and not math.isnan(row.speed) for row in board.rows)
+    return [note for note in (board.note, board.loss_note, PRECOMPUTED if precomputed else "") if note]
 
 
 def time_text(row: Row) -> str:

@@ -36,7 +36,9 @@ class Share(NamedTuple):
     is_conditional: bool
 
 
-def importances(jobs: Sequence[Job], space: Space, settings: Settings) -> tuple[list[Share], str | None]:
+def importances(
+    jobs: Sequence[Job], space: Space, settings: Settings, word: str = "jobs"
+) -> tuple[list[Share], str | None]:
     """Return the share of each key, the highest first; or none, and why.
 
     Keys of all jobs share what makes all scores differ. A conditional key has a share of what differs between the jobs
@@ -46,10 +48,11 @@ def importances(jobs: Sequence[Job], space: Space, settings: Settings) -> tuple[
         jobs: Of the sweep; those that are done and have a score count.
         space: What is varied.
         settings: Of the ledger.
+        word: What the reason calls the jobs.
     """
     done = [job for job in jobs if job.state == DONE and job.values and not any(map(math.isnan, job.values))]
     if len(done) < LEAST:
-        return [], f"jobs with a score: {len(done)}, and it takes {LEAST}."
+        return [], f"{word} with a score: {len(done)}, and it takes {LEAST}."
     with quiet_optuna():
         study = mirror(done, space, settings)
     values: dict[str, set[str]] = {}
@@ -68,7 +71,7 @@ def importances(jobs: Sequence[Job], space: Space, settings: Settings) -> tuple[
             found = _evaluated(study, [*common, name], settings.seed)
             shares.append(Share(name, found.get(name, 0.0), counts[name], True))
     if not shares:
-        return [], "too few jobs have the same keys, or all scores are equal."
+        return [], f"too few {word} have the same keys, or all scores are equal."
     return sorted(shares, key=lambda share: -share.share), None
 
 
@@ -90,8 +93,8 @@ def _evaluated(study: Study, names: list[str], seed: int) -> dict[str, float]:
     return {name: share for name, share in found.items() if math.isfinite(share)}
 
 
-def draw_importances(shares: Sequence[Share], title: str) -> "Figure":
-    """Return a bar a key, the highest on top."""
+def draw_importances(shares: Sequence[Share], title: str, word: str = "jobs") -> "Figure":
+    """Return a bar a key, the highest on top; `word` is what the texts call the jobs."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -101,7 +104,7 @@ def draw_importances(shares: Sequence[Share], title: str) -> "Figure":
     colours = [ORANGE if share.is_conditional else BLUE for share in shown]
     axes.barh(range(len(shown)), [share.share for share in shown], height=0.65, color=colours, alpha=0.85)
     for place, share in enumerate(shown):
-        beside = f"{share.share:.2f}" + (f"  (in {share.jobs} jobs)" if share.is_conditional else "")
+        beside = f"{share.share:.2f}" + (f"  (in {share.jobs} {word})" if share.is_conditional else "")
         axes.text(share.share + 0.01, place, beside, va="center", fontsize=8, color=INK)
     axes.set_yticks(range(len(shown)), [shorten(share.name, 48) for share in shown], fontsize=9, parse_math=False)
     axes.set_xlim(0, 1.15)
@@ -110,7 +113,7 @@ def draw_importances(shares: Sequence[Share], title: str) -> "Figure":
     axes.set_xlabel("share of the differences between scores")
     axes.set_title(title, fontsize=10, loc="left")
     if any(share.is_conditional for share in shown):
-        names = ("of all jobs", "of the jobs that have the key")
+        names = (f"of all {word}", f"of the {word} that have the key")
         patches = [Patch(color=colour, label=name) for colour, name in zip((BLUE, ORANGE), names, strict=True)]
         axes.legend(handles=patches, frameon=False, fontsize=8, loc="lower right")
     clean(axes, grid="x")

@@ -22,6 +22,7 @@ LOG_RATIO = 100  # from the lowest to the highest number that an axis is logarit
 SPREAD = 0.025  # how far equal choices are drawn apart
 MAX_NAME = 22
 MAX_TICKS = 14  # names of choices beside an axis
+APART = 0.09  # of round numbers from the ends of an axis: their texts stand beside one another
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ class Axis:
         absent = [(ABSENT, "not set")] if self.has_gaps else []
         if self.names:
             step = math.ceil(len(self.names) / MAX_TICKS)
-            return absent + [(self.place(name), shorten(name, MAX_NAME)) for name in self.names[::step]]
-        return absent + [(self.place(number), f"{number:.4g}") for number in _round_numbers(self)]
+            texts = _cut(self.names[::step])
+            return absent + [(self.place(name), text) for name, text in zip(self.names[::step], texts, strict=True)]
+        numbers = _round_numbers(self)
+        places = [self.place(number) for number in numbers]
+        return absent + list(zip(places, _number_texts(numbers), strict=True))
 
     def _scaled(self, number: float) -> float:
         return math.log10(number) if self.is_log else number
@@ -208,11 +212,26 @@ def _names(key: str, there: Sequence[Any], space: Space) -> tuple[str, ...]:
         return tuple(texts)
 
 
+def _cut(names: Sequence[str]) -> list[str]:
+    """Return names that fit beside an axis: without their ends, or, where these tell them apart, their middles."""
+    texts = [shorten(name, MAX_NAME) for name in names]
+    half = MAX_NAME // 2
+    is_alike = len(set(texts)) < len(texts)
+    middle_cut = [name if len(name) <= MAX_NAME else f"{name[:half]}…{name[1 - half :]}" for name in names]
+    return middle_cut if is_alike else texts
+
+
+def _number_texts(numbers: Sequence[float]) -> list[str]:
+    """Return numbers with as few digits as tell them apart, four or more."""
+    listed = ([f"{number:.{digits}g}" for number in numbers] for digits in range(4, 18))
+    return next(texts for texts in listed if len(set(texts)) == len(texts))
+
+
 def _round_numbers(axis: Axis) -> list[float]:
     """Return the ends of an axis, and round numbers between them that are not too near."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     locator = LogLocator(numticks=8) if axis.is_log else MaxNLocator(5, integer=isinstance(axis.low, int))
     inner = [float(number) for number in locator.tick_values(axis.low, axis.high) if axis.low < number < axis.high]
-    apart = [number for number in inner if 0.07 < axis.place(number) < 0.93]
+    apart = [number for number in inner if APART < axis.place(number) < 1 - APART]
     return [axis.low, *apart, axis.high]

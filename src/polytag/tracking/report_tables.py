@@ -68,6 +68,7 @@ def _class_row(
         "threshold": thresholds.get(score.name),
         "confusions": largest(confused, classes, CONFUSIONS),
         "confused": int(confused.sum()),
+        "has_more": int(np.count_nonzero(confused)) > CONFUSIONS,
     }
 
 
