@@ -21,8 +21,8 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 _given = os.environ.get(FULL_ERROR)
 
 QUOTING = (
-    "Put a value with special characters (spaces, = ( ) ' & #, brackets inside a name, letters beyond ASCII) into single quotes, and the "
-    "whole argument into the shell's double quotes: \"run='logs/my run (1)'\"."
+    "Put a value with special characters (spaces, = ( ) ' & #, brackets inside a name, letters beyond ASCII) into "
+    "single quotes, and the whole argument into the shell's double quotes: \"run='logs/my run (1)'\"."
 )
 
 # What the path of a run folder, and of anything else, is to a command.
