@@ -5,9 +5,9 @@ Lightning, no files, no other scores. Prints the mAP of the last epoch and of th
 default network draws at random while it trains, so there is nothing to seed at each batch.
 """
 
+import argparse
 import itertools
 import json
-import sys
 
 import pytorch_lightning as pl
 import torch
@@ -38,9 +38,12 @@ def validate(network: Network, loader: Loader, device: torch.device) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="as of `train`")
+    overrides = parser.parse_args().overrides
     keep_freed_memory()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", ["paths.output=nowhere", *sys.argv[1:]])
+        config = compose("train", ["paths.output=nowhere", *overrides])
     pl.seed_everything(config.seed, workers=False, verbose=False)
     table, recipe = build.build_table(config.data), build.build_recipe(config)
     classifier = build.build_classifier(config, table, recipe)
