@@ -204,6 +204,21 @@ def test_resume_takes_the_config_from_the_run_folder(call, csv_data, tmp_path, m
     assert "is finished" in finished.out
 
 
+def test_the_time_of_what_was_interrupted_counts(call, csv_data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, "training_step", 1, 0)
+        with pytest.raises(Stopped):
+            train(call, csv_data, tmp_path / "run")
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    content = torch.load(last, weights_only=True)
+    assert 0 < content["callbacks"]["Timing"]["elapsed"] < 600
+    content["callbacks"]["Timing"]["elapsed"] = 7200.0
+    torch.save(content, last)
+    assert train(call, csv_data, tmp_path / "run").code == 0
+    assert torch.load(last, weights_only=True)["callbacks"]["Timing"]["elapsed"] > 7200
+    assert 7200 < RunFolder(tmp_path / "run").read_summary()["seconds"]["total"] < 7800
+
+
 def test_changed_settings_are_taken_when_told_to(call, csv_data, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, "training_step", 3, 1)

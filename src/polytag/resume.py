@@ -94,6 +94,14 @@ def checkpoint_to_resume(folder: RunFolder, config: DictConfig) -> Path | None:
     return furthest
 
 
+def seconds_until(checkpoint: Path) -> float:
+    """Return the wall time that a run had taken when it wrote a checkpoint, with that before earlier interruptions."""
+    from polytag.inference.loaded_run import read_checkpoint
+
+    timing = read_checkpoint(checkpoint).get("callbacks", {}).get("Timing", {})
+    return float(timing.get("elapsed", 0.0))
+
+
 def _steps(file: Path) -> int | None:
     """Return the optimizer steps of a checkpoint, or None where it is missing or damaged."""
     from polytag.inference.loaded_run import read_checkpoint

@@ -94,7 +94,7 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
     from polytag.data.statistics import describe
     from polytag.dry_run import dry_run
     from polytag.models.summary import list_blocks
-    from polytag.resume import checkpoint_to_resume, refuse_other_data, refuse_other_network
+    from polytag.resume import checkpoint_to_resume, refuse_other_data, refuse_other_network, seconds_until
     from polytag.run_folder import write_atomically
     from polytag.settle import settle, settle_lr_scale
     from polytag.tracking import console
@@ -116,6 +116,7 @@ def train(config: DictConfig, folder: "RunFolder", job: "JobRecord | None" = Non
         log.info(f"largest difference of a label's share between val and train+val: {label_shift(table).max():.4f}")
     console.print_labels(table)
     if resume_from is not None:
+        start -= seconds_until(resume_from)
         refuse_other_data(resume_from, table, config.allow_changes)
     settle(config, table, folder)
     recipe = build.build_recipe(config).scaled(settle_lr_scale(config, folder))

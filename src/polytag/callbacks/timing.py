@@ -17,6 +17,8 @@ class Timing(pl.Callback):
     def __init__(self) -> None:
         self.seconds = {"train": 0.0, "data_wait": 0.0, "validation": 0.0}
         self.images = 0
+        self._start = time.perf_counter()
+        self._earlier = 0.0  # wall time of the processes before
         self._last_batch_end = self._validation_start = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -51,9 +53,11 @@ class Timing(pl.Callback):
         self.seconds["validation"] += time.perf_counter() - self._validation_start
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums."""
-        return {"seconds": dict(self.seconds), "images": self.images}
+        """Return the sums, and the wall time since the first process of the training began with it."""
+        elapsed = self._earlier + time.perf_counter() - self._start
+        return {"seconds": dict(self.seconds), "images": self.images, "elapsed": elapsed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the sums of a checkpoint."""
         self.seconds, self.images = dict(state_dict["seconds"]), int(state_dict["images"])
+        self._earlier = float(state_dict.get("elapsed", 0.0))

@@ -109,13 +109,12 @@ def time_table(summary: Mapping[str, Any]) -> dict[str, Any]:
         "waiting for data": wait,
         "validation": seconds.get("validation", 0.0),
     }
-    # Of a run that went on, these are of the whole training, and the total is that of the last process.
     parts["everything else"] = max(0.0, total - sum(parts.values()))
     whole, speed = sum(parts.values()) or 1.0, summary["images_per_second"]
     return {
         "parts": [(name, duration(value), value / whole) for name, value in parts.items()],
         "facts": {
-            "this process in all": duration(total),
+            "in all": duration(total),
             "training speed": f"{speed:,.0f} images/s" if speed else "-",
             "versions": ", ".join(f"{name} {number}" for name, number in summary["versions"].items()),
             "git commit": summary["git_commit"] or "-",

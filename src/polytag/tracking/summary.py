@@ -33,7 +33,7 @@ def summarise(
         table: All rows.
         results: The results of each scored split.
         tta_scores: The scores of each split with test-time augmentation; empty without.
-        total_seconds: Wall time of this process so far.
+        total_seconds: Wall time so far, also of the processes that were interrupted.
     """
     callbacks = _callback_states(folder)
     timing = callbacks.get("Timing", {"seconds": {}, "images": 0})
