@@ -168,5 +168,5 @@ def test_patterns_and_lists_on_the_command_line(call, finished_run, tmp_path):
         assert done.code == 0 and "2 finished runs below logs" in done.out, done.err
     done = call("compare", "runs=logs/a,logs/b")
     assert done.code == 2
-    assert "A list of them: runs=[logs/a,logs/b]." in done.err
+    assert "A list would be runs=[logs/a,logs/b]." in done.err
     assert "multirun" not in done.err

@@ -17,6 +17,12 @@ from polytag.commands import options_first
         (["recipe=fine_tune", "recipe.freeze=2"], "Did you mean 'freeze_epochs'?"),  # those of the chosen option
         (["model.head_options.lam=1"], "Keys of model.head_options are new to the config, so they need a plus"),
         (["model.head_options={lam: 1}"], "need a plus: '+model.head_options=...'."),
+        (["recipie.lr=1"], "recipie is no group of settings. Did you mean 'recipe'?"),
+        (["--epochs", "5"], "There is no option --epochs. Settings are written without dashes, as recipe.lr=1e-3"),
+        (["--recipe.epochs=5"], "There is no option --recipe.epochs."),
+        (["tags=first"], "tags=first is no list: tags=[first]."),
+        (["seed=[1,2]"], "seed=[1, 2] is no number from 0 to 4294967295. Several seeds: train -m seed=1,2,3"),
+        (["seed=-1"], "seed=-1 is no number from 0"),
         (["seed.x=1"], "Nothing reads the key 'seed.x': seed is no group of settings."),
         (["seed.x=1", "model=resnet81"], "There is no model=resnet81."),
         (["model=resnet81"], "There is no model=resnet81. Did you mean 'resnet18'? Known: convnext_tiny, "),
@@ -24,7 +30,7 @@ from polytag.commands import options_first
         (["recipe.lr"], "'recipe.lr' has no value: recipe.lr=VALUE."),
         (
             ["logger=wandb,tensorboard"],
-            "'logger=wandb,tensorboard' is several values. A list of them: logger=[wandb,tensorboard]. train -m tries",
+            "is several values. train -m tries one after the other. A list would be logger=[wandb,tensorboard].",
         ),
         (["recipe.lr=a b=c"], "in 'recipe.lr=a b=c'. Put a value with special characters"),
         (["~recipe.lrr"], "'recipe.lrr' does not exist"),

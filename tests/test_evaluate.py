@@ -197,3 +197,20 @@ def test_probabilities_are_equal_with_and_without_a_cache(call, csv_data, tmp_pa
     for line in own.splitlines()[1:]:
         name, *values = line.split(",")
         assert predicted[name.split("/")[-1]] == values[:probabilities]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"seed: [1", "while parsing"), (b"", "it holds no settings"), (b"- 1", "no settings"), (b"\xff\xfe\x00", "")],
+)
+@pytest.mark.parametrize(
+    "words", [["evaluate", "run=RUN"], ["predict", "run=RUN", "source=RUN"], ["train", "resume=RUN"]]
+)
+def test_a_damaged_config_is_one_line(call, finished_run, tmp_path, words, content, reason):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    (run / "summary.json").unlink()
+    (run / "config.yaml").write_bytes(content)
+    done = call(*(word.replace("RUN", str(run)) for word in words))
+    assert done.code == 2, done.err
+    assert "config.yaml is damaged: " in done.err and reason in done.err and len(done.err.splitlines()) == 1

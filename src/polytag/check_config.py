@@ -58,6 +58,19 @@ def check_keys(config: DictConfig, command: str) -> None:
             _refuse_unknown(key, node, primary[key])
 
 
+def check_run(config: DictConfig) -> None:
+    """Refuse values of the run itself that would be taken for something else.
+
+    Raises:
+        UserError: `tags` is no list, or `seed` no number that generators take.
+    """
+    if not OmegaConf.is_list(config.tags):
+        raise UserError(f"tags={config.tags} is no list: tags=[{config.tags}].")
+    if type(config.seed) is not int or not 0 <= config.seed < 2**32:
+        seed = OmegaConf.to_container(config.seed) if OmegaConf.is_config(config.seed) else config.seed
+        raise UserError(f"seed={seed} is no number from 0 to 4294967295. Several seeds: train -m seed=1,2,3")
+
+
 def _primary(command: str) -> tuple[dict[str, Any], set[str]]:
     """Return the keys of `conf/<command>.yaml` and the groups it chooses from, those of a file it extends too."""
     with open(conf_dir() / f"{command}.yaml", encoding="utf-8") as file:

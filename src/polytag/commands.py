@@ -22,6 +22,11 @@ from polytag.threads import wait_politely
 # Hydra's, without an equals sign.
 OPTIONS_WITH_VALUES = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
 
+OPTIONS = (
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun"),
+)
+
 
 def conf_dir() -> Path:
     """Return the folder of the configs: beside the sources in a clone, inside the package in a wheel."""
@@ -64,6 +69,7 @@ def command(
             wait_politely()
             overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
             try:
+                refuse_unknown_options(sys.argv[1:])
                 OverridesParser.create().parse_overrides(overrides)
                 if before is not None:
                     sys.argv += before(overrides) or []
@@ -85,6 +91,21 @@ def command(
         return main
 
     return decorate
+
+
+def refuse_unknown_options(arguments: Sequence[str]) -> None:
+    """Refuse what argparse would answer with its usage: settings have no dashes here.
+
+    Raises:
+        UserError: The first such argument.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and name not in OPTIONS:
+            raise UserError(
+                f"There is no option {name}. Settings are written without dashes, as recipe.lr=1e-3. --help lists "
+                "them, --hydra-help the options."
+            )
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:

@@ -65,7 +65,7 @@ def describe_mistake(error: Exception, folder: str, name: str, overrides: Sequen
         return _unknown_key(found[1].lstrip("+"), folder, name, overrides)
     if found := re.match("Ambiguous value for argument '(.+?)=(.+)'", str(error)):
         sweep = f" {name} -m tries one after the other." if name == "train" else ""
-        return f"'{found[1]}={found[2]}' is several values. A list of them: {found[1]}=[{found[2]}].{sweep}"
+        return f"'{found[1]}={found[2]}' is several values.{sweep} A list would be {found[1]}=[{found[2]}]."
     return " ".join(line for line in str(error).splitlines() if "hydra.cc" not in line)
 
 
@@ -90,7 +90,8 @@ def _unknown_key(key: str, folder: str, name: str, overrides: Sequence[str]) -> 
             return f"Nothing reads the key {key!r}."
         node = OmegaConf.select(config, path) if path else config
     if not isinstance(node, DictConfig):
-        return f"Nothing reads the key {key!r}: {path} is no group of settings."
+        meant = did_you_mean(path, map(str, config)) if OmegaConf.select(config, path) is None else ""
+        return f"Nothing reads the key {key!r}: {path} is no group of settings.{meant}"
     known = [str(one) for one in node if one != "_target_"]
     if not known or (last in known and node[last] == {}):  # a mapping for whatever its reader takes
         return f"Keys of {path if not known else key} are new to the config, so they need a plus: '+{key}=...'."

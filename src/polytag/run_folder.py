@@ -123,11 +123,21 @@ class RunFolder:
         return self.path / "predictions" / f"{split}.csv"
 
     def read_config(self) -> "DictConfig":
-        """Return the config of the run."""
-        from omegaconf import DictConfig, OmegaConf
+        """Return the config of the run.
 
-        config = OmegaConf.load(self.config_file)
-        assert isinstance(config, DictConfig)
+        Raises:
+            UserError: The file is damaged.
+        """
+        import yaml
+        from omegaconf import DictConfig, OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            config = OmegaConf.load(self.config_file)
+        except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+            raise UserError(f"{self.config_file} is damaged: {' '.join(str(error).split())}.") from error
+        if not isinstance(config, DictConfig) or not config:
+            raise UserError(f"{self.config_file} is damaged: it holds no settings.")
         return config
 
     def write_config(self, config: "DictConfig", again: bool = False) -> None:

@@ -64,6 +64,7 @@ def main(config: DictConfig) -> float:
     check_ranks(config.trainer)
     check_config.check_sweep(config, "train")
     check_config.check_keys(config, "train")
+    check_config.check_run(config)
     build.absolute_paths(config)
     folder = RunFolder(config.paths.output)
     with first_rank_first(folder), job_of_sweep(config, folder) as job:

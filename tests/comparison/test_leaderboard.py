@@ -96,6 +96,15 @@ def test_the_terminal_has_the_first_runs_and_says_how_many_more(capsys):
     assert "lost: config.yaml is missing" in text
 
 
+def test_runs_that_miss_for_one_reason_share_a_line(capsys):
+    others = [row(f"r{number}", broken="it stopped before its training") for number in range(7)]
+    print_leaderboard(rank([row("a", map=0.5), *others, row("b", broken="gone")]))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "Not in the leaderboard (8):" in lines
+    assert "r0, r1, r2, r3, r4, and 2 more: it stopped before its training" in lines
+    assert "b: gone" in lines
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_terminal_keeps_its_width(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))

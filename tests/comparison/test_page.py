@@ -186,6 +186,12 @@ def test_a_filter_hides_runs_and_their_lines(three, tmp_path, browser_page):
     assert visible(page) == ["good", "worse"]
     search.fill("loss>0.15 lr<0.5 worse")
     assert visible(page) == ["worse"]
+    search.fill("rank=2")
+    assert visible(page) == ["worse"]
+    search.fill("run=oo")
+    assert visible(page) == ["good"]
+    search.fill("rank>=2")
+    assert visible(page) == ["worse", "other"]
     search.fill("nothing<5")
     assert visible(page) == []
     search.fill("")

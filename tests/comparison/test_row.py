@@ -74,6 +74,14 @@ def test_whole_rows_of_a_damaged_history_count(run, change, remark, scores):
     assert row.scores["val/map"] == 0.6
 
 
+def test_a_history_without_the_best_epoch_is_named(run):
+    header, first, *_ = (run / "metrics.csv").read_text().splitlines()
+    (run / "metrics.csv").write_text(f"{header}\n{first}\n")
+    row = read_row(run, "run")
+    assert row.remarks[0] == "metrics.csv lacks the best epoch, 2: only its monitored score is known"
+    assert row.scores["val/map"] == 0.6
+
+
 def test_a_job_of_a_sweep_says_how_it_ended(run):
     (run / "summary.json").unlink()
     (run.parent / "sweep.csv").write_text("job,state,score,seconds,overrides\n2,done,0.1,1,\n3,pruned,0.2,1,a=1\n")

@@ -116,6 +116,17 @@ def test_two_files_of_one_stem_are_refused(tmp_path: Path) -> None:
     assert add_suffixes(tmp_path, ["a", "b.png"], ".jpg") == ["a.jpg", "b.png"]
 
 
+def test_labels_that_may_be_several_are_pointed_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_csv(tmp_path, ["image,tags", "a.jpg,cat|dog", "b.jpg,cat"])
+    assert read_csv(str(tmp_path)).classes == ("cat", "cat|dog")
+    assert caplog.messages == ["No image has two labels, but 'cat|dog' may be several: if so, data.separator='|'."]
+    caplog.clear()
+    assert read_csv(str(tmp_path), separator="|").classes == ("cat", "dog")
+    write_csv(tmp_path, ["image,tags", "a.jpg,cat|dog owl", "b.jpg,cat"])  # a label with a mark in its name
+    read_csv(str(tmp_path))
+    assert caplog.messages == []
+
+
 def test_the_same_line_twice_is_kept_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_csv(tmp_path, ["image,tags", "a.jpg,cat dog", "b.jpg,cat", "./a.jpg,dog cat"])
     with caplog.at_level(logging.WARNING):

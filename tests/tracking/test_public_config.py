@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from polytag.tracking.public_config import HIDDEN, public_values
+from polytag.tracking.public_config import HIDDEN, public_override, public_values
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ def test_passwords_in_addresses_are_hidden():
     config = OmegaConf.create({"data": {"root": "https://me:s3cret@data.example/birds"}})
 
     assert public_values(config)["data"]["root"] == f"https://{HIDDEN}@data.example/birds"
+
+
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        ("recipe.lr=1e-3", "recipe.lr=1e-3"),
+        ("~callbacks.ema", "~callbacks.ema"),
+        ("+data.storage_options.secret=abc", f"+data.storage_options.secret={HIDDEN}"),
+        ("data.root=https://me:abc@host/x", f"data.root=https://{HIDDEN}@host/x"),
+    ],
+)
+def test_a_command_line_is_shown_without_secrets(override, shown):
+    assert public_override(override) == shown

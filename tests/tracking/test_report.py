@@ -79,6 +79,15 @@ def test_names_are_text_and_never_markup(page):
     assert any("my <run>" in text for text in page.text)
 
 
+def test_the_command_line_is_there_without_secrets(result, tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/overrides.yaml").write_text("- data.root=my photos\n- logger.x.api_key=s3cret\n")
+    page = Page(write_report(reported(tmp_path, {"val": result})))
+
+    assert "train 'data.root=my photos' 'logger.x.api_key=(hidden)'" in page.text
+    assert "s3cret" not in page.html
+
+
 def test_the_page_needs_no_other_file(page):
     links = [v for _, attrs in page.elements for name, v in attrs.items() if name in ("src", "href", "xlink:href")]
 

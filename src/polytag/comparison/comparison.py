@@ -17,6 +17,7 @@ from polytag.comparison.paired import (
 )
 from polytag.comparison.row import Row
 from polytag.comparison.settings import NOTHING
+from polytag.errors import first_few
 
 if TYPE_CHECKING:
     from polytag.metrics.bootstrap import Difference
@@ -60,9 +61,10 @@ class Comparison:
         left_out, rows = len(self.compared.left_out), self.compared.rows
         if not left_out or not rows:
             return ""
+        names = first_few([row.name for row, _ in self.compared.left_out])
         return (
             f"{left_out} of the first {left_out + len(rows)} runs have no predictions for the same images as "
-            f"{rows[0].name}: their scores may not compare with its own."
+            f"{rows[0].name}, so their scores may not compare with its own: {names}. runs=[...] chooses runs that do."
         )
 
 

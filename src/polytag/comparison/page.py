@@ -101,7 +101,7 @@ def _setting(board: Leaderboard, key: str, others: Sequence[str]) -> dict[str, A
 def _charts(board: Leaderboard, keys: Sequence[str], seed: int) -> tuple[dict[str, Markup | None], list[str]]:
     """Return the pictures by their names, and why there is none of others."""
     charts: dict[str, Markup | None] = {"score": _curves(board, board.metric, "score"), "importance": None}
-    charts["loss"] = _curves(board, LOSS, "loss") if board.metric != LOSS else None
+    charts["loss"] = _curves(board, LOSS, "loss") if board.metric != LOSS and not board.loss_note else None
     charts["parallel"] = None
     if not keys:
         return charts, ["The runs have the same settings." if len(board.rows) > 1 else "There is one run."]

@@ -107,6 +107,8 @@ def _finished(
     epoch = epoch if isinstance(epoch, int) else None
     scores = {metric: number(monitor.get("best"))} | _at_epoch(history, epoch) | numbers(summary.get("val"))
     seconds = summary.get("seconds")
+    if history and epoch is not None and epoch not in history.get("epoch", ()):
+        remarks = [*remarks, f"metrics.csv lacks the best epoch, {epoch + 1}: only its monitored score is known"]
     if not folder.predictions("val").is_file():
         remarks = [*remarks, "predictions/val.csv is missing: no classes, bootstrap and images of it"]
     return Row(

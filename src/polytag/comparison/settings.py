@@ -10,6 +10,7 @@ from polytag.sweep.override_text import override_text
 LEFT_OUT = (
     *("paths", "hydra", "logger", "sweep", "tags", "notes", "dry_run", "resume", "allow_changes"),
     *("print_config", "report", "callbacks.progress", "trainer.log_every_n_steps"),
+    *("data.cache", "data.cache_gb", "data.cache_key", "data.num_workers"),  # the same samples, sooner
 )
 TARGET = "._target_"
 ABSENT = "-"

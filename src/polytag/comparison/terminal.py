@@ -10,6 +10,7 @@ from rich.text import Text
 from polytag.comparison.leaderboard import Leaderboard
 from polytag.comparison.row import Row
 from polytag.comparison.settings import NOTHING, groups_that_vary_together, short_names, text_of
+from polytag.errors import first_few
 from polytag.tracking.console import duration, wide_console
 from polytag.tracking.style import shorten
 
@@ -30,11 +31,17 @@ def print_leaderboard(board: Leaderboard) -> None:
     for note in notes_of(board):
         if note != PRECOMPUTED or console.width >= NARROW:
             console.print(Text(note))
-    troubles = [f"{row.name}: {row.broken}" for row in board.others]
+    reasons: dict[str, list[str]] = {}
+    for row in board.others:
+        reasons.setdefault(row.broken, []).append(row.name)
+    troubles = [f"{first_few(names)}: {reason}" for reason, names in reasons.items()]
     remarks = [f"{row.name}: {remark}" for row in board.rows for remark in row.remarks]
-    for title, lines in (("Not in the leaderboard", troubles), ("Not whole", remarks)):
+    for title, count, lines in (
+        ("Not in the leaderboard", len(board.others), troubles),
+        ("Not whole", len(remarks), remarks),
+    ):
         if lines:
-            console.print(f"{title} ({len(lines)}):")
+            console.print(f"{title} ({count}):")
             for line in lines[:MAX_OTHERS]:
                 console.print(Text(f"  {line}"), soft_wrap=True)
         if len(lines) > MAX_OTHERS:

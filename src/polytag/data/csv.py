@@ -15,6 +15,7 @@ from polytag.errors import UserError, did_you_mean, first_few
 log = logging.getLogger(__name__)
 
 TAG_COLUMNS = ("tags", "labels", "label")
+OTHER_SEPARATORS = ("|", ";", ",")  # in labels, where data.separator is another one
 SPLIT_COLUMNS = ("is_valid", "split")
 SPLIT_WORDS = {
     **dict.fromkeys(("false", "0", "train"), TRAIN),
@@ -61,6 +62,7 @@ def read_csv(
         classes = _flag_columns(sheet, classes, {image, parts})
     if tags:
         marks = [Marks(split_tags(cell, separator), []) for cell in sheet.cells(tags)]
+        _warn_of_other_separators(marks)
     else:
         marks = _read_flags(sheet, classes or [])
     files = add_suffixes(folder / images, _read_names(sheet, image), suffix)
@@ -69,6 +71,17 @@ def read_csv(
     labels, unknown = [row.labels for row in marks], [row.unknown for row in marks]
     origin = str(sheet.path)
     return make_table(folder / images, files, labels, unknown=unknown, classes=classes, split=split, origin=origin)
+
+
+def _warn_of_other_separators(marks: Sequence[Marks]) -> None:
+    """Say so where no image has two labels, and labels look like several in one."""
+    if any(len(row.labels) > 1 for row in marks):
+        return
+    labels = dict.fromkeys(label for row in marks for label in row.labels)
+    for mark in OTHER_SEPARATORS:
+        if joined := next((label for label in labels if mark in label), None):
+            log.warning(f"No image has two labels, but {joined!r} may be several: if so, data.separator='{mark}'.")
+            return
 
 
 def split_tags(cell: str, separator: str = " ") -> list[str]:

@@ -28,6 +28,7 @@ class DataOptions:
     exclusive_groups: Sequence[Sequence[str]] = ()
     image_sizes: Sequence[int] = ()
     group_lr_div: Sequence[float] = ()
+    stage_lr_div: Sequence[float] = ()
     batch_norm: str = "eval"
     overfit: int | None = None
 

@@ -1,6 +1,6 @@
 // Tables with the class "sortable" are sorted by a click on a heading: numbers by their value, the undefined last.
 // <input type=search data-filters=ID> leaves those rows of a table that have all the words; a word such as map>0.9 asks
-// for numbers in the first column whose heading ends so.
+// for numbers in the first column whose heading ends so, and seed=3 or policy=fixed for what is in it.
 // What scrolls by itself can be reached by the keyboard.
 function value(row, column) {
   const cell = row.cells[column], text = (cell.dataset.value ?? cell.textContent).trim();
@@ -31,13 +31,14 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 function tester(table, word) {
-  const [, name, sign, number] = /^([^<>]+)([<>])=?([-+.\de]+)$/.exec(word) ?? [];
+  const [, name, sign, wanted] = /^([^<>=]+)([<>]=?|=)(.+)$/.exec(word) ?? [];
   const headings = sign ? [...table.tHead.rows[0].cells] : [];
   const column = headings.findIndex(heading => heading.textContent.trim().toLowerCase().endsWith(name));
   if (column < 0) return row => row.textContent.toLowerCase().includes(word);
   return row => {
     const there = value(row, column);
-    return typeof there === "number" && (sign === ">" ? there >= Number(number) : there <= Number(number));
+    if (sign === "=") return typeof there === "number" ? there === Number(wanted) : `${there ?? "-"}`.includes(wanted);
+    return typeof there === "number" && (sign[0] === ">" ? there >= Number(wanted) : there <= Number(wanted));
   };
 }
 for (const input of document.querySelectorAll("input[data-filters]")) {

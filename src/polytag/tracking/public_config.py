@@ -23,6 +23,12 @@ def public_values(config: DictConfig) -> dict[str, Any]:
     return hidden
 
 
+def public_override(override: str) -> str:
+    """Return an override of the command line, without its value if its key says that it is secret."""
+    key, sign, value = override.partition("=")
+    return f"{key}{sign}{_hide(value, value, key)}"
+
+
 def _hide(value: Any, raw: Any, name: str = "") -> Any:
     """Return a value with its secrets hidden; `raw` is what stands in the config, before interpolation."""
     if isinstance(value, dict):

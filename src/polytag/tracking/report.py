@@ -1,6 +1,7 @@
 """`report.html`: a run on one page that needs no other file and no network."""
 
 import logging
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from markupsafe import Markup
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,6 +28,7 @@ from polytag.tracking import report_tables as tables
 from polytag.tracking.config_differences import default_config, differences
 from polytag.tracking.page import inline_svg, write_page
 from polytag.tracking.plots import history_figure
+from polytag.tracking.public_config import public_override
 from polytag.tracking.recipe_plot import recipe_figure
 from polytag.tracking.report_charts import precision_recall_chart, reliability_chart, threshold_chart
 from polytag.tracking.report_pictures import picture_groups
@@ -124,8 +127,18 @@ def _head(run: Reported) -> dict[str, Any]:
         "best": None if monitor["epoch"] is None else (monitor["best"], monitor["epoch"] + 1, epochs),
         "split": run.split,
         "resamples": tables.RESAMPLES,
+        "command": _command(run.folder),
         "config": OmegaConf.to_yaml(config, resolve=True),
     }
+
+
+def _command(folder: RunFolder) -> str:
+    """Return the command line that started the run, without secrets; empty where Hydra has noted none."""
+    try:
+        overrides = yaml.safe_load((folder.path / ".hydra" / "overrides.yaml").read_bytes())
+    except FileNotFoundError:
+        return ""
+    return " ".join(["train", *(shlex.quote(public_override(str(override))) for override in overrides)])
 
 
 def _scores(run: Reported) -> list[dict[str, Any]]:

@@ -57,6 +57,7 @@ def reliability_chart(reliability: Reliability) -> "Figure":
     edges = np.linspace(0, 1, len(filled) + 1)
     counts.bar(edges[:-1], reliability.counts.numpy(), width=0.92 / len(filled), align="edge", color=BLUE)
     counts.set_yscale("log")
+    counts.set_ylim(bottom=0.7)  # a single label is seen too
     counts.set_ylabel("labels")
     counts.set_xlabel("probability")
     counts.set_xlim(0, 1)
