@@ -49,10 +49,11 @@ def print_leaderboard(board: Leaderboard) -> None:
 
 
 def settings_text(board: Leaderboard, place: int) -> str:
-    """Return in which settings the run at a place is unlike others: `lr=0.01 backbone=resnet18`."""
+    """Return in which settings the run at a place is unlike others, those of the data last: `lr=0.01 limit=600`."""
     names = short_names(list(board.settings))
     values = {key: board.settings[key][place] for key in groups_that_vary_together(board.settings)}
-    return " ".join(f"{names[key]}={text_of(value)}" for key, value in values.items() if value is not NOTHING)
+    order = sorted(values, key=lambda key: key.startswith("data."))  # where the window is narrow they are cut off
+    return " ".join(f"{names[key]}={text_of(values[key])}" for key in order if values[key] is not NOTHING)
 
 
 def score_text(value: float) -> str:
