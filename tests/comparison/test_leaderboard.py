@@ -96,6 +96,14 @@ def test_the_terminal_has_the_first_runs_and_says_how_many_more(capsys):
     assert "lost: config.yaml is missing" in text
 
 
+def test_only_what_most_runs_do_not_have_is_told_those_of_the_data_last():
+    configs = [{"data": {"limit": limit}, "recipe": {"lr": lr}} for limit, lr in [(1, 0.1), (2, 0.1), (3, 0.3)]]
+    board = rank([row(f"r{place}", map=1 - place / 10, config=config) for place, config in enumerate(configs)])
+    assert [settings_text(board, place) for place in range(3)] == ["limit=1", "limit=2", "lr=0.3 limit=3"]
+    same = rank([row("a", map=0.5), row("b", map=0.4)])
+    assert settings_text(same, 0) == "-"
+
+
 def test_runs_that_miss_for_one_reason_share_a_line(capsys):
     others = [row(f"r{number}", broken="it stopped before its training") for number in range(7)]
     print_leaderboard(rank([row("a", map=0.5), *others, row("b", broken="gone")]))

@@ -105,6 +105,15 @@ def test_the_tables_of_a_page(three, tmp_path):
     assert "1 of the first 3 runs have no predictions for the same images as good" in text
 
 
+def test_losses_of_different_functions_share_no_axis(three, tmp_path):
+    file = three / "worse/config.yaml"
+    file.write_text(file.read_text() + "criterion: {_target_: losses.Focal}\n")
+    write(three, tmp_path / "c.html")
+    page = Page(tmp_path / "c.html")
+    assert "score-run-1" in page.ids and "loss-run-1" not in page.ids
+    assert any(text.startswith("val/loss of different loss functions cannot be compared") for text in page.text)
+
+
 def test_the_numbers_for_a_file(three, tmp_path):
     comparison = write(three, tmp_path / "c.html")
     [pair] = best_pairs(comparison)

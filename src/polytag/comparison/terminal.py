@@ -49,11 +49,15 @@ def print_leaderboard(board: Leaderboard) -> None:
 
 
 def settings_text(board: Leaderboard, place: int) -> str:
-    """Return in which settings the run at a place is unlike others, those of the data last: `lr=0.01 limit=600`."""
+    """Return in which settings the run at a place is unlike most others, those of the data last: `lr=0.1 limit=60`."""
     names = short_names(list(board.settings))
-    values = {key: board.settings[key][place] for key in groups_that_vary_together(board.settings)}
-    order = sorted(values, key=lambda key: key.startswith("data."))  # where the window is narrow they are cut off
-    return " ".join(f"{names[key]}={text_of(values[key])}" for key in order if values[key] is not NOTHING)
+    keys = sorted(groups_that_vary_together(board.settings), key=lambda key: key.startswith("data."))
+    shown = {}
+    for key in keys:
+        values = list(map(repr, board.settings[key]))
+        if 2 * values.count(values[place]) <= len(values) and board.settings[key][place] is not NOTHING:
+            shown[names[key]] = text_of(board.settings[key][place])
+    return " ".join(f"{name}={text}" for name, text in shown.items()) or "-"
 
 
 def score_text(value: float) -> str:
@@ -98,10 +102,10 @@ def _table(board: Leaderboard, width: int) -> Table:
     )
     if board.settings:
         room = max(LEAST_FOR_SETTINGS, width - used - 4)
-        columns["what differs"] = [shorten(settings_text(board, place), room) for place in range(len(shown))]
+        columns["unlike most"] = [shorten(settings_text(board, place), room) for place in range(len(shown))]
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
     for name in columns:
-        is_text = name in ("run", "what differs")
+        is_text = name in ("run", "unlike most")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, cells))
