@@ -1,4 +1,5 @@
-// Tables with the class "sortable" are sorted by a click on a heading: numbers by their value, the undefined last.
+// Tables with the class "sortable" are sorted by a click on a heading: numbers by their value, the best first and the
+// undefined last; of losses and errors less is better.
 // <input type=search data-filters=ID> leaves those rows of a table that have all the words; a word such as map>0.9 asks
 // for numbers in the first column whose heading ends so, and seed=3 or policy=fixed for what is in it.
 // What scrolls by itself can be reached by the keyboard.
@@ -26,7 +27,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.addEventListener("click", () => {
       const before = heading.getAttribute("aria-sort"), first = table.tBodies[0].rows[0];
       const isNumber = first && typeof value(first, heading.cellIndex) === "number";
-      sort(table, heading.cellIndex, before ? before === "ascending" : isNumber);
+      const moreIsBetter = isNumber && !/(loss|error)$/.test(button.textContent.trim());
+      sort(table, heading.cellIndex, before ? before === "ascending" : moreIsBetter);
     });
   }
 }
